@@ -1,0 +1,50 @@
+import * as Context from "effect/Context"
+
+/** Numbers of the relay client. Durations are milliseconds, sizes bytes. */
+export interface RelayNumbers {
+  /** From the start of a dial to an open TCP connection. */
+  readonly dialTimeout: number
+  /** From the open TCP connection to the relay's hello. */
+  readonly handshakeTimeout: number
+  /** From our first frame to the pong that answers it. */
+  readonly confirmTimeout: number
+  /** Between liveness pings (relay protocol, section 11). */
+  readonly pingInterval: number
+  /** How long a liveness pong may take. */
+  readonly pingTimeout: number
+  /** How long the socket may take nothing while bytes are waiting before the relay counts as lost. */
+  readonly writeTimeout: number
+  /** First pause before a new dial; doubles with each failure. */
+  readonly reconnectMin: number
+  /** The longest pause: short enough that all relays returning after an outage are found within 5 s. */
+  readonly reconnectMax: number
+  /** The longest pause for a relay that broke the protocol. */
+  readonly quarantine: number
+  /** A connection that lived this long resets the pause (a relay that confirms and closes must not spin). */
+  readonly stableAfter: number
+  /** Bytes not yet covered by a pong, towards a relay that is not ours (reliability F1: 200 KiB wedges it). */
+  readonly markWindow: number
+  /** A ping is sent as a mark after this many bytes, at most; eight or more marks fit the window. */
+  readonly markInterval: number
+  /** The window towards a Causeway relay. */
+  readonly causewayMarkWindow: number
+}
+
+/** Settings of the relay client; the defaults are the protocol's and the design's numbers. */
+export const RelaySettings = Context.Reference<RelayNumbers>("causeway/services/RelaySettings", {
+  defaultValue: () => ({
+    dialTimeout: 10_000,
+    handshakeTimeout: 10_000,
+    confirmTimeout: 10_000,
+    pingInterval: 30_000,
+    pingTimeout: 10_000,
+    writeTimeout: 10_000,
+    reconnectMin: 250,
+    reconnectMax: 3_000,
+    quarantine: 300_000,
+    stableAfter: 10_000,
+    markWindow: 128 * 1024,
+    markInterval: 8 * 1024,
+    causewayMarkWindow: 4 * 1024 * 1024
+  })
+})
