@@ -1,0 +1,57 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { PeerPath, PeerPathEvents, ReplyRoute } from "../protocol/PeerPath.ts"
+import type { PublicKey } from "../schema/Bytes.ts"
+import type { RelayAddress } from "../schema/RelayAddress.ts"
+import type { RelayState } from "./RelayClient.ts"
+
+/** One relay as the registry sees it. */
+export interface RelayStatus {
+  readonly relay: RelayAddress
+  readonly state: RelayState
+  /** How many peers are tied to it, and how many are online on it. */
+  readonly tied: number
+  readonly online: number
+  /** Bytes of data packets sent to peers through it, since the registry started. */
+  readonly sentBytes: number
+}
+
+/** Something that happened in the registry, with the relay it came by (row C13). */
+export type RegistryEvent =
+  | { readonly _tag: "RelayConnected"; readonly relay: RelayAddress }
+  | { readonly _tag: "RelayLost"; readonly relay: RelayAddress }
+  | { readonly _tag: "PeerOnline"; readonly peer: PublicKey; readonly relay: RelayAddress }
+  | { readonly _tag: "PeerOffline"; readonly peer: PublicKey; readonly relay: RelayAddress }
+  /** The relay that carries a peer's data changed; undefined: none. */
+  | { readonly _tag: "CarrierChanged"; readonly peer: PublicKey; readonly relay: RelayAddress | undefined }
+
+/** Receives out-of-band packets that belong to no peer tied to the relay they came by (row C06). */
+export type OobHandler = (sender: PublicKey, bytes: Uint8Array, route: ReplyRoute) => void
+
+/**
+ * All relays and all peers, and who is reached through whom: Tox's TCP_connections. Many relays are held at once; each peer is tied
+ * to up to six of them; one carries its data, the next takes over when it cannot.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { ConnectionRegistry, type RelayAddress } from "effect-causeway"
+ *
+ * const hold = (relay: RelayAddress) => Effect.flatMap(ConnectionRegistry, (registry) => registry.addRelay(relay))
+ * ```
+ */
+export class ConnectionRegistry extends Context.Service<ConnectionRegistry, {
+  /** Adds a relay to the global list and connects to it. Nothing happens when its key is known already. */
+  readonly addRelay: (relay: RelayAddress) => Effect.Effect<void>
+  /** Opens the connection to a peer. One at a time per DHT key: a second call is a bug and throws. */
+  readonly openPeer: (peer: PublicKey, events: PeerPathEvents) => PeerPath
+  /** Registers the one handler of unassociated out-of-band packets, and the callback after each batch of packets. */
+  readonly attach: (onOob: OobHandler, onBatchEnd: () => void) => void
+  /** A snapshot of all relays. */
+  readonly relays: Effect.Effect<ReadonlyArray<RelayStatus>>
+  /** What happens, as it happens. A reader that falls behind by more than 256 events misses the oldest. */
+  readonly events: Stream.Stream<RegistryEvent>
+  /** Succeeds once a relay is confirmed. Fails never: put a deadline around it. */
+  readonly awaitRelay: Effect.Effect<void>
+}>()("causeway/services/ConnectionRegistry") {}

@@ -1,0 +1,88 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { PublicKey } from "../schema/Bytes.ts"
+import type { RelayAddress } from "../schema/RelayAddress.ts"
+import type { NetCryptoError } from "./NetCryptoError.ts"
+
+/** Everything needed to call a peer. */
+export interface PeerAddress {
+  readonly identityKey: PublicKey
+  readonly dhtKey: PublicKey
+  /** Relays the peer is known to use; they become tied to it. */
+  readonly relays: ReadonlyArray<RelayAddress>
+}
+
+/** What a connection reports; plain synchronous calls, once per packet. The payload belongs to the receiver. */
+export interface NetCryptoHandlers {
+  /** A lossless packet, in order, exactly once: id byte 16..191 and up to 1372 bytes. */
+  readonly onLossless: (payload: Uint8Array) => void
+  /** A lossy packet, id byte 192..254: may be missing or out of order, never doubled. */
+  readonly onLossy: (payload: Uint8Array) => void
+  /** `trySend` takes packets again after it returned false. */
+  readonly onWritable: () => void
+  /** Called once, when the connection is over. */
+  readonly onClosed: (error: NetCryptoError) => void
+}
+
+/** Counters of one connection. Times are milliseconds. */
+export interface NetCryptoStats {
+  readonly sentPackets: number
+  readonly resentPackets: number
+  readonly receivedPackets: number
+  /** Lossless packets that have been sent and not acknowledged, and those waiting to be sent. */
+  readonly inFlightPackets: number
+  readonly queuedPackets: number
+  /** Smoothed round trip, undefined before the first measurement. */
+  readonly roundTrip: number | undefined
+  /** Packets dropped on arrival, by cause. */
+  readonly dropped: Readonly<Record<string, number>>
+}
+
+/**
+ * One established, end-to-end encrypted channel to a peer: ordered lossless packets and unordered lossy ones.
+ * Sending is a plain call; back-pressure is `trySend` returning false.
+ */
+export interface NetCryptoConnection {
+  readonly identityKey: PublicKey
+  readonly dhtKey: PublicKey
+  /**
+   * Queues a lossless packet: first byte 16..191, 1..1373 bytes in all. Keeps the array until it is acknowledged: do not change it.
+   * False, and nothing is taken, while the send buffer is full or after the end.
+   */
+  readonly trySend: (payload: Uint8Array) => boolean
+  /** Queues packets in order, waiting for room as long as it takes. Fails when the connection ends. */
+  readonly sendAll: (payloads: ReadonlyArray<Uint8Array>) => Effect.Effect<void, NetCryptoError>
+  /** Sends a lossy packet, first byte 192..254, 1..1373 bytes, now or never. False when it could not be sent now. */
+  readonly sendLossy: (payload: Uint8Array) => boolean
+  /** Succeeds when every packet queued before the call has been acknowledged. */
+  readonly drained: Effect.Effect<void, NetCryptoError>
+  /**
+   * Registers the receiver, once. Packets that arrived before are delivered first, inside this call.
+   */
+  readonly handle: (handlers: NetCryptoHandlers) => void
+  /** Stops (true) or resumes (false) delivery; while it is stopped the peer gets no acknowledgements and is held back. */
+  readonly hold: (held: boolean) => void
+  /** Waits for the end and tells why. */
+  readonly closed: Effect.Effect<NetCryptoError>
+  /** Tells the peer (kill packet) and ends the connection. Idempotent. */
+  readonly close: Effect.Effect<void>
+  readonly stats: () => NetCryptoStats
+}
+
+/**
+ * End-to-end encrypted connections to peers, byte-compatible with Tox's net_crypto in both roles.
+ * The layer closes all connections, with a kill packet each, when its scope closes.
+ */
+export class NetCrypto extends Context.Service<NetCrypto, {
+  /**
+   * The established connection to a peer: an existing one that nobody else has taken, or a new one. Interrupting it gives the call
+   * up. Fails with `PeerUnreachable` after eight unanswered tries; sends that no relay takes do not count, so put a deadline around it.
+   */
+  readonly connect: (peer: PeerAddress) => Effect.Effect<NetCryptoConnection, NetCryptoError>
+  /** The next connection that a peer has opened and that no `connect` is waiting for. */
+  readonly accept: Effect.Effect<NetCryptoConnection>
+  /**
+   * Who may open connections, by identity key; the default refuses everybody. Asked before any state is kept for a caller.
+   */
+  readonly setAcceptPolicy: (policy: (identityKey: PublicKey) => boolean) => Effect.Effect<void>
+}>()("causeway/services/NetCrypto") {}
