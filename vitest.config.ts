@@ -1,5 +1,8 @@
+/**
+ * The tests that need only this repository. Those against c-toxcore are in `vitest.interop.config.ts`.
+ */
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
-  test: { include: ["test/**/*.test.ts"], exclude: ["test/integration/tox/**"], pool: "forks", testTimeout: 20_000 }
+  test: { include: ["test/**/*.test.ts"], exclude: ["test/interop/**"], pool: "forks", testTimeout: 20_000 }
 })
