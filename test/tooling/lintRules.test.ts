@@ -117,6 +117,18 @@ const refused: ReadonlyArray<readonly [title: string, file: string, content: str
   ],
   ["a cycle", "src/layers/m.ts", `import { n } from "./n.ts"\nexport const m = () => n\n`, "no-cycle"],
   ["a focused test", "test/a.test.ts", `import { it } from "vitest"\nit.only("a", () => {})\n`, "no-focused-tests"],
+  [
+    "a focused effect test",
+    "test/c.test.ts",
+    `import { it } from "@effect/vitest"\nexport const only = it.effect.only\n`,
+    "no-restricted-properties"
+  ],
+  [
+    "a skipped effect test",
+    "test/d.test.ts",
+    `import { it } from "@effect/vitest"\nexport const skip = it.effect.skip\n`,
+    "no-restricted-properties"
+  ],
   ["a skipped test", "test/b.test.ts", `import { it } from "vitest"\nit.skip("a", () => {})\n`, "no-disabled-tests"]
 ]
 
