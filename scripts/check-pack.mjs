@@ -3,7 +3,7 @@
  * entry and `./testing` must load beside `effect` alone, without `node:*` and without `@effect/platform-node`; `./node` and the
  * command must load once that peer is installed. The project lies in a temporary folder that is always removed.
  */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -103,6 +103,13 @@ const main = () => {
   const flags = ["--noEmit", "--strict", "--module", "NodeNext", "--target", "ES2023", "--types", ""]
   run(join(root, "node_modules/.bin/tsc"), [...flags, "consumer.ts"], project, "inherit")
   say("the declarations compile")
+
+  const alone = spawnSync(join(project, "node_modules/.bin/causeway"), ["--help"], { cwd: project, encoding: "utf8" })
+  if (alone.status !== 1 || !/^.*@effect\/platform-node.*\n$/u.test(alone.stderr)) {
+    fail(
+      `without its optional peer the command must say so in one line and end with 1, not ${alone.status}:\n${alone.stderr}`
+    )
+  }
 
   npmInstall(`@effect/platform-node@${devDependencies["@effect/platform-node"]}`)
   probeEntries(`${name}/node`)
