@@ -1,0 +1,12 @@
+/** `Entropy` from the operating system, through node:crypto. */
+import * as Layer from "effect/Layer"
+import { randomFillSync } from "node:crypto"
+import { Entropy } from "../services/Entropy.ts"
+import { pooledEntropy } from "./pooledEntropy.ts"
+
+export const layer: Layer.Layer<Entropy> = Layer.effect(
+  Entropy,
+  pooledEntropy((target) => {
+    randomFillSync(target)
+  })
+)
