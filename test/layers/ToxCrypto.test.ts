@@ -9,24 +9,8 @@ import { createHash } from "node:crypto"
 import { inspect } from "node:util"
 import * as ToxCryptoNative from "../../src/layers/ToxCryptoNative.ts"
 import * as ToxCryptoWasm from "../../src/layers/ToxCryptoWasm.ts"
-import type { Cipher } from "../../src/protocol/Crypto.ts"
 import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
-
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
-const unhex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"))
-/** 32 consecutive byte values, the secret keys of the known-answer vectors. */
-const consecutive = (first: number) => Redacted.make(Uint8Array.from({ length: 32 }, (_, i) => first + i))
-const nonce = new Uint8Array(24).fill(0x5a)
-
-const seal = (cipher: Cipher, plain: Uint8Array, nonce: Uint8Array): Uint8Array => {
-  const sealed = new Uint8Array(plain.length + 16)
-  cipher.seal(sealed, 0, plain, 0, plain.length, nonce)
-  return sealed
-}
-const open = (cipher: Cipher, sealed: Uint8Array, nonce: Uint8Array): Uint8Array | undefined => {
-  const plain = new Uint8Array(Math.max(0, sealed.length - 16))
-  return cipher.open(plain, 0, sealed, 0, sealed.length, nonce) ? plain : undefined
-}
+import { consecutive, hex, implementations, nonce, open, seal, unhex, withCrypto } from "../utils/crypto.ts"
 
 /** Every X25519 public key of small order, with the encodings above the field prime. The top bit of the last byte is ignored. */
 const lowOrderKeys = [
@@ -43,24 +27,20 @@ const lowOrderKeys = [
   return [unhex(key), withTopBit]
 })
 
-for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryptoWasm.layer]] as const) {
-  const withCrypto = <A, E>(body: (crypto: ToxCrypto["Service"]) => A | Effect.Effect<A, E>) => () =>
-    Effect.flatMap(ToxCrypto, (crypto) => {
-      const result = body(crypto)
-      return Effect.isEffect(result) ? result : Effect.succeed(result)
-    }).pipe(Effect.provide(layer))
+for (const [name, layer] of implementations) {
+  const check = withCrypto(layer)
 
   describe(`ToxCrypto ${name}`, () => {
     it.effect(
       "names its implementation",
-      withCrypto((crypto) => {
+      check((crypto) => {
         expect(crypto.implementation).toBe(name === "native" ? "sodium-native" : "libsodium-wrappers")
       })
     )
 
     it.effect(
       "derives the public keys of the relay vectors",
-      withCrypto((crypto) => {
+      check((crypto) => {
         expect(hex(crypto.publicKey(consecutive(0x01))))
           .toBe("07a37cbc142093c8b755dc1b10e86cb426374ad16aa853ed0bdfc0b2b86d1c7c")
         expect(hex(crypto.publicKey(consecutive(0x21))))
@@ -70,7 +50,7 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "box is the precomputed key of the vectors, the same from both sides",
-      withCrypto((crypto) => {
+      check((crypto) => {
         const vector = crypto.secretBox(
           Redacted.make(unhex("ec88f6e13b22bf9f04d480e0d8525c08ac7e2f48e212742bcbcafa104a74b08d"))
         )
@@ -84,7 +64,7 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "seals and opens the first client frames and the first relay frame of the vectors",
-      withCrypto((crypto) => {
+      check((crypto) => {
         const session = crypto.box(crypto.publicKey(consecutive(0x61)), consecutive(0x41))!
         const ping = unhex("040102030405060708")
         const clientNonce = unhex("b1".repeat(23) + "ff")
@@ -100,7 +80,7 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "seals the data packets of the net_crypto vectors",
-      withCrypto((crypto) => {
+      check((crypto) => {
         const session = crypto.box(crypto.publicKey(consecutive(0xa1)), consecutive(0x81))!
         const online = unhex("00000000000000000000000018")
         const alive = unhex("00000000000000010000000010")
@@ -113,7 +93,7 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "sha512 is that of the platform, also for more than the scratch area",
-      withCrypto((crypto) => {
+      check((crypto) => {
         for (const length of [0, 3, 112, 127, 128, 5_000, 1_000_000]) {
           const bytes = new Uint8Array(length).fill(0x61)
           expect(hex(crypto.sha512(bytes))).toBe(createHash("sha512").update(bytes).digest("hex"))
@@ -123,142 +103,14 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "low-order and zero public keys give no cipher",
-      withCrypto((crypto) => {
+      check((crypto) => {
         for (const key of lowOrderKeys) expect(crypto.box(key, consecutive(1)), hex(key)).toBeUndefined()
       })
     )
 
     it.effect(
-      "round trip at 1, 2, 16, 1316 and 2032 bytes",
-      withCrypto((crypto) => {
-        const cipher = crypto.secretBox(consecutive(1))
-        for (const length of [1, 2, 16, 1316, 2032]) {
-          const plain = Uint8Array.from({ length }, (_, i) => i * 7)
-          const sealed = seal(cipher, plain, nonce)
-          expect(hex(open(cipher, sealed, nonce)!)).toBe(hex(plain))
-        }
-      })
-    )
-
-    it.effect(
-      "a message longer than any packet is sealed and opened all the same",
-      withCrypto((crypto) => {
-        const cipher = crypto.secretBox(consecutive(1))
-        const plain = Uint8Array.from({ length: 100_000 }, (_, i) => i * 7)
-        expect(hex(open(cipher, seal(cipher, plain, nonce), nonce)!) === hex(plain)).toBe(true)
-      })
-    )
-
-    it.effect(
-      "an empty plaintext is refused, and nothing of 0..16 bytes opens",
-      withCrypto((crypto) => {
-        const cipher = crypto.secretBox(consecutive(1))
-        expect(() => cipher.seal(new Uint8Array(16), 0, new Uint8Array(0), 0, 0, nonce)).toThrow(RangeError)
-        for (let length = 0; length <= 16; length++) {
-          expect(cipher.open(new Uint8Array(32), 0, new Uint8Array(32), 0, length, nonce)).toBe(false)
-        }
-      })
-    )
-
-    it.effect(
-      "any flipped bit, another nonce and another key do not open",
-      withCrypto((crypto) => {
-        const cipher = crypto.secretBox(consecutive(1))
-        const sealed = seal(cipher, Uint8Array.of(1, 2, 3, 4, 5), nonce)
-        for (let bit = 0; bit < sealed.length * 8; bit++) {
-          const tampered = sealed.slice()
-          tampered[bit >> 3]! ^= 1 << (bit & 7)
-          expect(open(cipher, tampered, nonce)).toBeUndefined()
-        }
-        for (let bit = 0; bit < 24 * 8; bit++) {
-          const other = nonce.slice()
-          other[bit >> 3]! ^= 1 << (bit & 7)
-          expect(open(cipher, sealed, other)).toBeUndefined()
-        }
-        expect(open(cipher, sealed.subarray(0, sealed.length - 1), nonce)).toBeUndefined()
-        expect(open(crypto.secretBox(consecutive(2)), sealed, nonce)).toBeUndefined()
-        expect(open(cipher, sealed, nonce)).toBeDefined()
-      })
-    )
-
-    it.effect(
-      "a message that does not open leaves the bytes outside its range alone",
-      withCrypto((crypto) => {
-        const cipher = crypto.secretBox(consecutive(1))
-        const target = new Uint8Array(20).fill(9)
-        expect(cipher.open(target, 5, new Uint8Array(21), 0, 21, nonce)).toBe(false)
-        expect([...target.subarray(0, 5), ...target.subarray(10)]).toEqual(Array.from({ length: 15 }, () => 9))
-      })
-    )
-
-    it.effect(
-      "works on unaligned views at any offset, writes only its range and changes no input",
-      withCrypto((crypto) => {
-        const cipher = crypto.secretBox(consecutive(1))
-        fc.assert(fc.property(
-          fc.uint8Array({ minLength: 1, maxLength: 300 }),
-          fc.nat(40),
-          fc.nat(40),
-          fc.nat(40),
-          (plain, sourceAt, targetAt, viewAt) => {
-            const source = new Uint8Array(viewAt + sourceAt + plain.length + 3).fill(1).subarray(viewAt)
-            source.set(plain, sourceAt)
-            const sourceBefore = hex(source)
-            const nonceView = new Uint8Array(64).fill(3).subarray(viewAt, viewAt + 24)
-            const target = new Uint8Array(viewAt + targetAt + plain.length + 16 + 5).fill(2).subarray(viewAt)
-            cipher.seal(target, targetAt, source, sourceAt, plain.length, nonceView)
-            expect(hex(source)).toBe(sourceBefore)
-            expect(hex(nonceView)).toBe("03".repeat(24))
-            const end = targetAt + plain.length + 16
-            expect([...target.subarray(0, targetAt), ...target.subarray(end)].every((byte) => byte === 2)).toBe(true)
-
-            const targetBefore = hex(target)
-            const back = Buffer.alloc(sourceAt + plain.length + 7, 4)
-            expect(cipher.open(back, sourceAt, target, targetAt, plain.length + 16, nonceView)).toBe(true)
-            expect(hex(back)).toBe("04".repeat(sourceAt) + hex(plain) + "04".repeat(7))
-            expect(hex(target)).toBe(targetBefore)
-          }
-        ))
-      })
-    )
-
-    it.effect(
-      "ranges outside the arrays, wrong nonces and wrong keys are refused before anything is written",
-      withCrypto((crypto) => {
-        const cipher = crypto.secretBox(consecutive(1))
-        const target = new Uint8Array(40)
-        const source = new Uint8Array(40).fill(1)
-        const wrong: ReadonlyArray<readonly [targetAt: number, sourceAt: number, length: number, nonce: Uint8Array]> = [
-          [0, 31, 10, nonce],
-          [15, 0, 10, nonce],
-          [-1, 0, 10, nonce],
-          [0, -1, 10, nonce],
-          [0, 0, -1, nonce],
-          [0, 0, Number.NaN, nonce],
-          [Number.NaN, 0, 10, nonce],
-          [0, 0, 10, nonce.subarray(1)],
-          [0, 0, 10, new Uint8Array(25)]
-        ]
-        for (const [targetAt, sourceAt, length, nonce] of wrong) {
-          expect(() => cipher.seal(target, targetAt, source, sourceAt, length, nonce)).toThrow(RangeError)
-        }
-        expect(() => cipher.open(target, 0, source, 20, 30, nonce)).toThrow(RangeError)
-        expect(() => cipher.open(target, 35, source, 0, 30, nonce)).toThrow(RangeError)
-        expect(() => cipher.open(target, 0, source, 0, 30, nonce.subarray(1))).toThrow(RangeError)
-        expect(target).toEqual(new Uint8Array(40))
-        for (const size of [0, 31, 33]) {
-          const key = Redacted.make(new Uint8Array(size).fill(1))
-          expect(() => crypto.publicKey(key)).toThrow(RangeError)
-          expect(() => crypto.secretBox(key)).toThrow(RangeError)
-          expect(() => crypto.box(crypto.publicKey(consecutive(1)), key)).toThrow(RangeError)
-          expect(() => crypto.box(new Uint8Array(size).fill(9), consecutive(1))).toThrow(RangeError)
-        }
-      })
-    )
-
-    it.effect(
       "the key of secretBox is copied: the caller may wipe its own",
-      withCrypto((crypto) => {
+      check((crypto) => {
         const key = Redacted.value(consecutive(1)).slice()
         const cipher = crypto.secretBox(Redacted.make(key))
         const sealed = seal(cipher, Uint8Array.of(7), nonce)
@@ -270,7 +122,7 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "a disposed cipher throws when sealing and opens nothing; disposing again is harmless",
-      withCrypto((crypto) => {
+      check((crypto) => {
         const cipher = crypto.secretBox(consecutive(1))
         const other = crypto.secretBox(consecutive(2))
         const sealed = seal(cipher, Uint8Array.of(7), nonce)
@@ -302,7 +154,7 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "equal compares contents and lengths",
-      withCrypto((crypto) => {
+      check((crypto) => {
         expect(crypto.equal(new Uint8Array(0), new Uint8Array(0))).toBe(true)
         expect(crypto.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 2))).toBe(true)
         expect(crypto.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 3))).toBe(false)
@@ -313,7 +165,7 @@ for (const [name, layer] of [["native", ToxCryptoNative.layer], ["wasm", ToxCryp
 
     it.effect(
       "G2: no key shows in a cipher or in the service, printed in any way",
-      withCrypto((crypto) => {
+      check((crypto) => {
         const secret = consecutive(0x61)
         const cipher = crypto.secretBox(secret)
         for (const value of [cipher, crypto, secret]) {

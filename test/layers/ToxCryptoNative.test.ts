@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
-import * as sodium from "libsodium-wrappers"
+import sodium, { ready } from "libsodium-wrappers"
 import { createRequire } from "node:module"
 import { hsalsa20 } from "../../src/layers/hsalsa20.ts"
 import { nativeCipher, type SodiumNative } from "../../src/layers/nativeCipher.ts"
@@ -34,7 +34,7 @@ describe("hsalsa20", () => {
   })
 
   it("after X25519 it is crypto_box_beforenm of libsodium, for any keys", async () => {
-    await sodium.ready
+    await ready
     const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 })
     fc.assert(
       fc.property(bytes, bytes, (secret, seed) => {
