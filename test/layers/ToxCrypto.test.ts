@@ -132,6 +132,9 @@ for (const [name, layer] of implementations) {
         cipher.dispose()
         expect(() => seal(cipher, Uint8Array.of(7), nonce)).toThrow()
         expect(open(cipher, sealed, nonce)).toBeUndefined()
+        // A wiped key is a key of zeros, and anyone can seal with that.
+        const sealedWithZeros = seal(crypto.secretBox(Redacted.make(new Uint8Array(32))), Uint8Array.of(7), nonce)
+        expect(open(cipher, sealedWithZeros, nonce)).toBeUndefined()
         expect(hex(open(other, sealedByOther, nonce)!)).toBe("07")
         expect(open(third, seal(third, Uint8Array.of(7), nonce), nonce)).toBeDefined()
       })

@@ -1,7 +1,10 @@
-import { describe, expect, it } from "@effect/vitest"
+import { beforeAll, describe, expect, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as fc from "fast-check"
+import sodium, { ready } from "libsodium-wrappers"
 import { consecutive, hex, implementations, nonce, open, seal, withCrypto } from "../utils/crypto.ts"
+
+beforeAll(() => ready)
 
 for (const [name, layer] of implementations) {
   const check = withCrypto(layer)
@@ -36,6 +39,10 @@ for (const [name, layer] of implementations) {
         for (let length = 0; length <= 16; length++) {
           expect(cipher.open(new Uint8Array(32), 0, new Uint8Array(32), 0, length, nonce)).toBe(false)
         }
+        // A tag that is right for the empty plaintext, which is why only the length can refuse it.
+        const sealedNothing = sodium.crypto_secretbox_easy(new Uint8Array(0), nonce, Redacted.value(consecutive(1)))
+        expect(sealedNothing.length).toBe(16)
+        expect(cipher.open(new Uint8Array(32), 0, sealedNothing, 0, 16, nonce)).toBe(false)
       })
     )
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -16,7 +16,7 @@ interface Heap {
 const heap = (): Heap => (sodium as unknown as { readonly libsodium: Heap }).libsodium
 
 const unhex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"))
-const inHeap = (bytes: Uint8Array): boolean => Buffer.from(heap().HEAPU8.buffer).includes(bytes)
+const inHeap = (bytes: Uint8Array): boolean => Buffer.from(heap().HEAPU8.buffer).includes(Buffer.from(bytes))
 const nonce = new Uint8Array(24).fill(0x5a)
 /** Bytes that no other test leaves in the heap. */
 const marked = (mark: number): Uint8Array => Uint8Array.from({ length: 32 }, (_, i) => (mark * 31 + i * 57 + 11) & 0xff)
@@ -53,6 +53,7 @@ describe("ToxCryptoWasm memory", () => {
       const secret = Redacted.make(Uint8Array.from({ length: 32 }, (_, i) => 0x41 + i))
       const theirs = crypto.publicKey(Redacted.make(Uint8Array.from({ length: 32 }, (_, i) => 0x61 + i)))
       crypto.publicKey(secret)
+      expect(inHeap(Redacted.value(secret))).toBe(false)
       const cipher = crypto.box(theirs, secret)!
       expect(inHeap(Redacted.value(secret))).toBe(false)
       const sessionKey = unhex("fad97f4c552999bded1d5887896dc849ad1ba9485b616188a9df62dce12b4603")
@@ -110,9 +111,19 @@ describe("ToxCryptoWasm memory", () => {
       crypto.secretBox(Redacted.make(marked(7))).dispose()
       const size = heap().HEAPU8.length
       for (let i = 0; i < 100_000; i++) crypto.secretBox(Redacted.make(marked(7))).dispose()
-      const unusable = new Uint8Array(32)
-      for (let i = 0; i < 1_000; i++) expect(crypto.box(unusable, Redacted.make(marked(7)))).toBeUndefined()
       expect(heap().HEAPU8.length).toBe(size)
+      yield* close
+    }))
+
+  it.effect("a public key that gives no cipher leaves no memory behind", () =>
+    Effect.gen(function*() {
+      const { crypto, close } = yield* build
+      const malloc = vi.spyOn(heap(), "_malloc")
+      const free = vi.spyOn(heap(), "_free")
+      expect(crypto.box(new Uint8Array(32), Redacted.make(marked(7)))).toBeUndefined()
+      expect(malloc).toHaveBeenCalledTimes(1)
+      expect(free.mock.calls).toEqual([[malloc.mock.results[0]!.value]])
+      vi.restoreAllMocks()
       yield* close
     }))
 
