@@ -242,9 +242,15 @@ const peerPackets = () => {
       node(138, "20010db8000000000000000000000007"),
       node(2, "c0000208")
     ),
-    packet("ShareRelays", "ShareRelays", {
-      nodes: [{ transport: "Udp", host: "::1", ...shared }]
-    }, u8(17), node(10, "00000000000000000000000000000001")),
+    packet(
+      "ShareRelays",
+      "ShareRelays",
+      {
+        nodes: [{ transport: "Udp", host: "::1", ...shared }]
+      },
+      u8(17),
+      node(10, "00000000000000000000000000000001")
+    ),
     packet("LinkControl", "LinkHello", { version: 1, instanceId: bytes(instance) }, u8(177), u8(1), be(1, 2), instance),
     packet("LinkControl", "Park", { nextPacketNumber: 0x01020304 }, u8(177), u8(2), be(0x01020304, 4)),
     packet("LinkControl", "ParkAck", {}, u8(177), u8(3))

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { isDeepStrictEqual } from "node:util"
 import * as Field from "../../src/schema/WireField.ts"
 import * as Wire from "../../src/schema/WirePacket.ts"
-import { hex, type PacketVector, packetValue, readVectors, unhex } from "../vectors/vectors.ts"
+import { hex, packetValue, type PacketVector, readVectors, unhex } from "../vectors/vectors.ts"
 import { allCodecs } from "./allCodecs.ts"
 
 /** xorshift32: the mutations of a run can be repeated. */
