@@ -17,6 +17,10 @@ export interface RelayServerStats {
   readonly droppedPackets: number
   /** Connections closed because of bad bytes, by cause. */
   readonly violations: Readonly<Record<string, number>>
+  /** Connections that ended for any other reason, by cause: their socket's, a time limit, a newer login of the same key. */
+  readonly closed: Readonly<Record<string, number>>
+  /** Packets that were valid but led to nothing, by cause. */
+  readonly ignored: Readonly<Record<string, number>>
 }
 
 /**

@@ -27,7 +27,7 @@ export interface RelayServerNumbers {
   readonly bytesPerSecond: number | undefined
   /** Logins of one key per minute after which a new login waits for a second before it is answered. */
   readonly loginsPerMinute: number
-  /** Whether the per-address limits also hold for loopback addresses. */
+  /** Whether the limits on pending connections, accepts and handshakes also hold for loopback addresses. */
   readonly limitLoopback: boolean
 }
 
