@@ -4,13 +4,13 @@
  * compared with the known answers that were made with c-toxcore before anything is written.
  *
  *     node scripts/vectors.ts           documents
- *     node scripts/vectors.ts --live    also records a session with a stock relay (needs tox-bootstrapd)
+ *     node scripts/vectors.ts --live    also records sessions with a stock relay and a stock peer
  */
 import sodium from "libsodium-wrappers"
 import { createHash } from "node:crypto"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { recordRelay } from "./vectorsLive.ts"
+import { recordStock } from "./vectorsLive.ts"
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const unhex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"))
@@ -331,4 +331,4 @@ write("relay-handshake", relayHandshake())
 write("net-crypto", netCrypto())
 write("packets", [...relayPackets(), ...peerPackets(), ...sessionFrames()])
 write("tickets", tickets())
-if (process.argv.includes("--live")) write("stock-relay", await recordRelay())
+if (process.argv.includes("--live")) write("stock", await recordStock())

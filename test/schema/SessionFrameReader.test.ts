@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Frame from "../../src/schema/SessionFrame.ts"
 import { type SessionFrameInvalid, SessionFrameReader } from "../../src/schema/SessionFrameReader.ts"
@@ -143,6 +144,14 @@ describe("SessionFrameReader", () => {
       assert.strictEqual(read(new SessionFrameReader(), cut(bytes, 1)).problem?.problem, "Malformed")
     }
     assert.isUndefined(problemOf(frame(1, 0x42, "0100" + "61".repeat(1024))))
+  })
+
+  it("a whole frame whose length does not match what follows is refused", () => {
+    const frame = unhex("01000000" + "0c" + "02000000" + "aabb")
+    for (let length = 0; length < 8; length++) {
+      frame[5] = length
+      assert.strictEqual(Result.isSuccess(Frame.SessionFrame.decode(frame)), length === 2, `${length}`)
+    }
   })
 
   it("gives the frames before a bad one, and reads nothing after it", () => {
