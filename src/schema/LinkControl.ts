@@ -9,7 +9,7 @@ import * as Wire from "./WirePacket.ts"
 export const linkVersion = 1
 export const instanceIdSize = 16
 
-const control = <const Tag extends string, T extends Parameters<typeof Wire.struct>[1]>(
+const control = <const Tag extends string, T extends Wire.Table>(
   tag: Tag,
   kind: number,
   table: T

@@ -25,10 +25,8 @@ export const maxMessageSize = 1024
 const maxPayload = 0xffff_ffff
 const maxResumedSessions = 65_536
 
-type Table = Parameters<typeof Wire.struct>[1]
-
 /** A frame of one session. */
-const sessionFrame = <const Tag extends string, T extends Table>(tag: Tag, descriptor: number, table: T) =>
+const sessionFrame = <const Tag extends string, T extends Wire.Table>(tag: Tag, descriptor: number, table: T) =>
   Wire.struct(tag, {
     sessionId: Field.u32le,
     descriptor: Field.constant(descriptor),
@@ -37,7 +35,7 @@ const sessionFrame = <const Tag extends string, T extends Table>(tag: Tag, descr
   })
 
 /** A frame of the link. */
-const linkFrame = <const Tag extends string, T extends Table>(tag: Tag, descriptor: number, table: T) =>
+const linkFrame = <const Tag extends string, T extends Wire.Table>(tag: Tag, descriptor: number, table: T) =>
   Wire.struct(tag, {
     sessionId: Field.constant32le(linkSessionId),
     descriptor: Field.constant(descriptor),

@@ -10,7 +10,8 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import { WireCursor, WireIssue } from "./WireCursor.ts"
 import * as Field from "./WireField.ts"
 
-type Table = Readonly<Record<string, Field.WireField<unknown> | Field.WireHidden>>
+/** Fields by name, in wire order. */
+export type Table = Readonly<Record<string, Field.WireField<unknown> | Field.WireHidden>>
 
 /** The value that belongs to a table: its tag and its fields, without the hidden ones. */
 export type Value<Tag extends string, T extends Table> =
