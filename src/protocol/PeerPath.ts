@@ -33,13 +33,18 @@ export interface PeerPath {
    * there is no other.
    */
   readonly moveOn: () => boolean
+  /**
+   * The newest authenticated packet of the peer came by this route. When the peer has left the relay that also carries our data,
+   * its reason concerns us: the path follows it, if the peer is online there.
+   */
+  readonly heard: (route: ReplyRoute) => void
   /** Ties a relay to this peer, so that it may carry its data. Does nothing when it is tied or the maximum is reached. */
   readonly tie: (relay: RelayAddress) => void
   /** Unties everything and forgets the path. */
   readonly close: () => void
 }
 
-/** A relay as a reply route for packets from peers that have no path yet. */
+/** A confirmed relay connection as the way a packet came by; compared by identity. */
 export interface ReplyRoute {
   readonly relay: RelayAddress
   /** Sends 1..1024 bytes out of band to the sender, through the relay its packet came by. */
@@ -55,4 +60,3 @@ export interface PeerPathEvents {
   /** The path takes packets again. */
   readonly onWritable: () => void
 }
-

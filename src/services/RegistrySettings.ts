@@ -1,4 +1,5 @@
 import * as Context from "effect/Context"
+import * as Schema from "effect/Schema"
 
 /** Numbers of the connection registry. Durations are milliseconds. */
 export interface RegistryNumbers {
@@ -14,3 +15,18 @@ export interface RegistryNumbers {
 export const RegistrySettings = Context.Reference<RegistryNumbers>("causeway/services/RegistrySettings", {
   defaultValue: () => ({ desiredRelays: 3, maxRelays: 6, blockedTimeout: 200 })
 })
+
+/** The settings contradict each other (row T14). */
+export class RegistrySettingsInvalid extends Schema.TaggedError<RegistrySettingsInvalid>()("RegistrySettingsInvalid", {
+  desiredRelays: Schema.Number,
+  maxRelays: Schema.Number
+}) {
+  override get message(): string {
+    return `maxRelays is ${this.maxRelays} and desiredRelays ${this.desiredRelays}: use at least 1 desired relay, and a ` +
+      `maximum of at least twice as many (${Math.max(2, 2 * this.desiredRelays)})`
+  }
+}
+
+/** Checks what the type cannot say. */
+export const isValid = ({ desiredRelays, maxRelays }: RegistryNumbers): boolean =>
+  Number.isInteger(desiredRelays) && Number.isInteger(maxRelays) && desiredRelays >= 1 && maxRelays >= 2 * desiredRelays

@@ -1,0 +1,90 @@
+/**
+ * The connection registry over real relay clients: one fiber per relay in a `FiberMap`, and the plain `ConnectionTable` that their links
+ * report to. Nothing here runs per packet.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Stream from "effect/Stream"
+import { ConnectionTable, type RelayEntry } from "../protocol/ConnectionTable.ts"
+import type { RelayLinkEvents } from "../protocol/RelayLink.ts"
+import { toHex } from "../schema/Bytes.ts"
+import type { RelayAddress } from "../schema/RelayAddress.ts"
+import {
+  ConnectionRegistry,
+  type OobHandler,
+  type RegistryEvent,
+  type RelayStatus
+} from "../services/ConnectionRegistry.ts"
+import { isValid, RegistrySettings, RegistrySettingsInvalid } from "../services/RegistrySettings.ts"
+import { RelayClient, type RelayState } from "../services/RelayClient.ts"
+import { monotonicMillis } from "./monotonicMillis.ts"
+
+export const layer = Layer.effect(
+  ConnectionRegistry,
+  Effect.gen(function*() {
+    const numbers = yield* RegistrySettings
+    if (!isValid(numbers)) return yield* new RegistrySettingsInvalid(numbers)
+    const client = yield* RelayClient
+    const now = monotonicMillis(yield* Clock.Clock)
+    const fibers = yield* FiberMap.make<string>()
+    const run = yield* FiberMap.runtime(fibers)<never>()
+    const events = yield* PubSub.sliding<RegistryEvent>(256)
+    const confirmed = Latch.makeUnsafe(false)
+    const states = new Map<string, RelayState>()
+    let onOob: OobHandler = () => {}
+    let onBatchEnd: () => void = () => {}
+    const publish = (event: RegistryEvent): void => void PubSub.publishUnsafe(events, event)
+
+    const maintain = (relay: RelayAddress, link: RelayLinkEvents): void => {
+      const id = toHex(relay.publicKey)
+      states.set(id, { _tag: "Connecting" })
+      run(
+        id,
+        client.maintain(relay, link, (state) => states.set(id, state)).pipe(
+          Effect.tapDefect((defect) => Effect.logError("A relay's fiber died", defect))
+        )
+      )
+    }
+
+    const table = new ConnectionTable({
+      numbers,
+      now,
+      onNewRelay: maintain,
+      onOob: (sender, bytes, route) => onOob(sender, bytes, route),
+      onBatchEnd: () => onBatchEnd(),
+      onRelay: (relay, isConnected) => {
+        if (isConnected) confirmed.openUnsafe()
+        else if (![...table.relays].some((entry) => entry.link !== undefined)) confirmed.closeUnsafe()
+        publish({ _tag: isConnected ? "RelayConnected" : "RelayLost", relay })
+      },
+      onPeer: (peer, relay, isOnline) => publish({ _tag: isOnline ? "PeerOnline" : "PeerOffline", peer, relay }),
+      onCarrier: (peer, relay) => publish({ _tag: "CarrierChanged", peer, relay })
+    })
+
+    const status = (entry: RelayEntry): RelayStatus => ({
+      relay: entry.relay,
+      state: states.get(entry.id) ?? { _tag: "Sleeping" },
+      tied: entry.slots.size,
+      online: [...entry.slots].filter((slot) => slot.status === "online").length,
+      sentBytes: entry.sentBytes
+    })
+
+    return ConnectionRegistry.of({
+      addRelay: Effect.fn("ConnectionRegistry.addRelay")(function*(relay: RelayAddress) {
+        table.addRelay(relay)
+      }),
+      openPeer: (peer, handlers) => table.openPeer(peer, handlers),
+      attach: (oob, batchEnd) => {
+        onOob = oob
+        onBatchEnd = batchEnd
+      },
+      relays: Effect.sync(() => [...table.relays].map(status)),
+      events: Stream.fromPubSub(events),
+      awaitRelay: confirmed.await
+    })
+  })
+)

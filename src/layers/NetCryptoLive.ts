@@ -1,0 +1,226 @@
+/**
+ * net_crypto over the bridge: one `CryptoPeer` per identity key, one fiber per peer that sleeps until its next deadline. Packets are
+ * handled by plain code in the middle of a read; what is done once per read is done when the bridge says that the batch is over.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import { CookieJar } from "../protocol/CookieJar.ts"
+import { CryptoPeer, type EndReason, type PeerHost } from "../protocol/CryptoPeer.ts"
+import type { CryptoSession } from "../protocol/CryptoSession.ts"
+import { DhtCiphers } from "../protocol/DhtCiphers.ts"
+import { HandshakeLimits } from "../protocol/HandshakeLimits.ts"
+import * as Handshake from "../protocol/netCryptoHandshake.ts"
+import { PayloadSlab } from "../protocol/PayloadSlab.ts"
+import type { ReplyRoute } from "../protocol/PeerPath.ts"
+import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
+import { Entropy } from "../services/Entropy.ts"
+import { Identity } from "../services/Identity.ts"
+import { NetCrypto, type PeerAddress } from "../services/NetCrypto.ts"
+import { NetCryptoBridge } from "../services/NetCryptoBridge.ts"
+import * as Failure from "../services/NetCryptoError.ts"
+import { NetCryptoSettings } from "../services/NetCryptoSettings.ts"
+import { ToxCrypto } from "../services/ToxCrypto.ts"
+import { monotonicMillis } from "./monotonicMillis.ts"
+import { NetCryptoChannel } from "./netCryptoChannel.ts"
+import * as peerTimer from "./peerTimer.ts"
+
+/** Connections that wait for `accept`; more are closed again. */
+const maxWaiting = 64
+
+export const layer = Layer.effect(
+  NetCrypto,
+  Effect.gen(function*() {
+    const bridge = yield* NetCryptoBridge
+    const crypto = yield* ToxCrypto
+    const { fill } = yield* Entropy
+    const { dht, identity } = yield* Identity
+    const numbers = yield* NetCryptoSettings
+    const now = monotonicMillis(yield* Clock.Clock)
+    const jar = yield* Effect.acquireRelease(
+      Effect.sync(() => new CookieJar(crypto, fill, numbers.cookieLifetime)),
+      (cookies) => Effect.sync(() => cookies.dispose())
+    )
+    const ciphers = yield* Effect.acquireRelease(
+      Effect.sync(() => new DhtCiphers(crypto, dht.secretKey)),
+      (cached) => Effect.sync(() => cached.dispose())
+    )
+    const limits = new HandshakeLimits(numbers.handshakesPerRelay, numbers.handshakesPerSource)
+    const timers = yield* FiberMap.make<string>()
+    const run = yield* FiberMap.runtime(timers)<never>()
+    const incoming = yield* Queue.dropping<NetCryptoChannel>(maxWaiting)
+
+    const peers = new Map<string, { readonly peer: CryptoPeer; readonly timer: peerTimer.PeerTimer }>()
+    const channels = new Map<CryptoSession, NetCryptoChannel>()
+    const callers = new Map<string, Set<Deferred.Deferred<NetCryptoChannel, Failure.NetCryptoError>>>()
+    const touched = new Set<CryptoSession>()
+    let isWanted: (identityKey: PublicKey) => boolean = () => false
+
+    const fail = (peer: string, reason: Failure.NetCryptoErrorReason) => new Failure.NetCryptoError({ peer, reason })
+
+    const host: PeerHost = {
+      numbers,
+      crypto,
+      fill,
+      jar,
+      identity,
+      dht,
+      now,
+      slab: new PayloadSlab(),
+      budget: { used: 0, limit: numbers.receiveBufferTotal },
+      openPath: bridge.open,
+      onLossless: (session, payload) => channels.get(session)?.onLossless(payload),
+      onLossy: (session, payload) => channels.get(session)?.onLossy(payload),
+      onWritable: (session) => channels.get(session)?.onWritable(),
+      onAcknowledged: (session) => channels.get(session)?.onAcknowledged(),
+      onTouched: (session) => touched.add(session),
+      onEstablished: (peer, session) => {
+        const id = toHex(peer.identityKey)
+        const channel = new NetCryptoChannel(peer, session)
+        channels.set(session, channel)
+        const waiting = callers.get(id)
+        callers.delete(id)
+        if (waiting !== undefined) {
+          for (const caller of waiting) Deferred.doneUnsafe(caller, Effect.succeed(channel))
+        } else if (!Queue.offerUnsafe(incoming, channel)) peer.close()
+      },
+      onEnded: (peer, session, reason) => {
+        const id = toHex(peer.identityKey)
+        const error = fail(id, endReason(reason, numbers.connectionTimeout))
+        if (session !== undefined) {
+          touched.delete(session)
+          channels.get(session)?.end(error)
+          channels.delete(session)
+        }
+        if (!peer.isIdle) return
+        const waiting = callers.get(id)
+        callers.delete(id)
+        for (const caller of waiting ?? []) Deferred.doneUnsafe(caller, Effect.fail(error))
+        forget(peer)
+      },
+      onHandshake: (bytes, route) => onHandshake(bytes, route),
+      answerCookieRequest: (bytes, reply) => answerCookieRequest(bytes, undefined, reply),
+      wake: (peer) => peers.get(toHex(peer.identityKey))?.timer.wake()
+    }
+
+    const enlist = (identityKey: PublicKey, dhtKey: PublicKey): CryptoPeer => {
+      const id = toHex(identityKey)
+      const known = peers.get(id)
+      if (known !== undefined) return known.peer
+      const peer = new CryptoPeer(host, identityKey.slice() as PublicKey, dhtKey)
+      const timer = peerTimer.make(peer, now)
+      peers.set(id, { peer, timer })
+      run(id, timer.run)
+      return peer
+    }
+
+    const forget = (peer: CryptoPeer): void => {
+      const id = toHex(peer.identityKey)
+      if (peers.get(id)?.peer !== peer) return
+      peers.get(id)!.timer.stop()
+      peers.delete(id)
+      peer.close()
+    }
+
+    const answerCookieRequest = (
+      bytes: Uint8Array,
+      sender: PublicKey | undefined,
+      reply: (packet: Uint8Array) => boolean
+    ): void => {
+      const request = Handshake.readCookieRequest(bytes)
+      if (request === undefined || (sender !== undefined && !equalBytes(sender, request.senderDhtKey))) return
+      const cipher = ciphers.get(request.senderDhtKey)
+      const answer = cipher && Handshake.answerCookieRequest(request, cipher, jar, now(), fill)
+      if (answer !== undefined) reply(answer)
+    }
+
+    const onHandshake = (bytes: Uint8Array, route: ReplyRoute): void => {
+      const opened = Handshake.openHandshake(crypto, jar, identity.secretKey, bytes, now(), ({ realKey }) => {
+        const id = toHex(realKey)
+        return !equalBytes(realKey, identity.publicKey) && (peers.has(id) || isWanted(realKey))
+      })
+      if (opened === undefined) return
+      enlist(opened.bearer.realKey, opened.bearer.dhtKey).onHandshake(opened, route)
+    }
+
+    bridge.attach({
+      onUnboundPacket: (sender, bytes, route) => {
+        const isRequest = bytes[0] === 24
+        if (!isRequest && bytes[0] !== 26) return
+        if (!limits.allow(toHex(route.relay.publicKey), toHex(sender), now())) return
+        if (isRequest) answerCookieRequest(bytes, sender, route.reply)
+        else onHandshake(bytes, route)
+      },
+      onBatchEnd: () => {
+        if (touched.size === 0) return
+        const time = now()
+        for (const session of touched) {
+          session.endBatch(time)
+          channels.get(session)?.wake()
+        }
+        touched.clear()
+      }
+    })
+
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const { peer } of peers.values()) peer.close()
+      })
+    )
+
+    const connect = Effect.fn("NetCrypto.connect")(function*(address: PeerAddress) {
+      const id = toHex(address.identityKey)
+      if (equalBytes(address.identityKey, identity.publicKey) || equalBytes(address.dhtKey, dht.publicKey)) {
+        return yield* fail(id, new Failure.PeerKeyInvalid({ detail: "it is our own" }))
+      }
+      const peer = enlist(address.identityKey, address.dhtKey)
+      if (!peer.isReachable) {
+        forget(peer)
+        return yield* fail(id, new Failure.PeerKeyInvalid({ detail: "its DHT key is no valid key" }))
+      }
+      for (const relay of address.relays) peer.path.tie(relay)
+      const existing = peer.current && channels.get(peer.current)
+      if (existing !== undefined) return existing
+      const caller = Deferred.makeUnsafe<NetCryptoChannel, Failure.NetCryptoError>()
+      const waiting = callers.get(id) ?? new Set()
+      callers.set(id, waiting.add(caller))
+      peer.call()
+      return yield* Deferred.await(caller).pipe(
+        Effect.onInterrupt(() =>
+          Effect.sync(() => {
+            waiting.delete(caller)
+            if (waiting.size === 0 && callers.get(id) === waiting) callers.delete(id)
+            if (waiting.size === 0 && peer.current === undefined) forget(peer)
+          })
+        )
+      )
+    })
+
+    return NetCrypto.of({
+      connect,
+      accept: Queue.take(incoming),
+      setAcceptPolicy: Effect.fn("NetCrypto.setAcceptPolicy")(function*(policy: (identityKey: PublicKey) => boolean) {
+        isWanted = policy
+      })
+    })
+  })
+)
+
+const endReason = (reason: EndReason, connectionTimeout: number): Failure.NetCryptoErrorReason => {
+  switch (reason) {
+    case "CookieRequest":
+    case "Handshake":
+      return new Failure.PeerUnreachable({ stage: reason })
+    case "TimedOut":
+      return new Failure.PeerTimedOut({ afterMs: connectionTimeout })
+    case "Closed":
+      return new Failure.PeerClosed()
+    case "Restarted":
+      return new Failure.PeerRestarted()
+    case "ClosedHere":
+      return new Failure.ClosedHere()
+  }
+}

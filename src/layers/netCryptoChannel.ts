@@ -1,0 +1,148 @@
+/** One session as the application sees it: `NetCryptoConnection` over a `CryptoSession`. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type { CryptoPeer } from "../protocol/CryptoPeer.ts"
+import type { CryptoSession } from "../protocol/CryptoSession.ts"
+import type { PublicKey } from "../schema/Bytes.ts"
+import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoStats } from "../services/NetCrypto.ts"
+import type { NetCryptoError } from "../services/NetCryptoError.ts"
+
+/** Lossy packets kept for a receiver that has not registered yet; the oldest go first. */
+const maxEarlyLossy = 256
+
+export class NetCryptoChannel implements NetCryptoConnection {
+  readonly #peer: CryptoPeer
+  readonly #session: CryptoSession
+  #handlers: NetCryptoHandlers | undefined
+  #early: Array<Uint8Array> = []
+  #earlyLossy: Array<Uint8Array> = []
+  #error: NetCryptoError | undefined
+  readonly #closed = Deferred.makeUnsafe<NetCryptoError>()
+  /** Senders that wait for room, and those that wait until a number has been acknowledged. */
+  readonly #senders = new Set<() => void>()
+  readonly #drains = new Set<{ readonly number: number; readonly resume: () => void }>()
+
+  constructor(peer: CryptoPeer, session: CryptoSession) {
+    this.#peer = peer
+    this.#session = session
+  }
+
+  get identityKey(): PublicKey {
+    return this.#peer.identityKey
+  }
+
+  get dhtKey(): PublicKey {
+    return this.#peer.path.peer
+  }
+
+  readonly trySend = (payload: Uint8Array): boolean => {
+    const sent = this.#session.trySend(payload)
+    this.wake()
+    return sent
+  }
+
+  readonly sendLossy = (payload: Uint8Array): boolean => this.#session.sendLossy(payload)
+
+  readonly sendAll = Effect.fnUntraced(
+    { self: this as NetCryptoChannel },
+    function*(this: NetCryptoChannel, payloads: ReadonlyArray<Uint8Array>): Effect.fn.Return<void, NetCryptoError> {
+      let at = 0
+      while (at < payloads.length) {
+        if (this.#error !== undefined) return yield* this.#error
+        if (this.trySend(payloads[at]!)) at++
+        else yield* this.#room
+      }
+    }
+  )
+
+  readonly drained: Effect.Effect<void, NetCryptoError> = Effect.callback<void, NetCryptoError>((resume) => {
+    if (this.#error !== undefined) return resume(Effect.fail(this.#error))
+    const number = this.#session.nextNumber
+    if (this.#session.oldestNumber === number) return resume(Effect.void)
+    const drain = {
+      number,
+      resume: () => resume(this.#error === undefined ? Effect.void : Effect.fail(this.#error))
+    }
+    this.#drains.add(drain)
+    return Effect.sync(() => this.#drains.delete(drain))
+  })
+
+  readonly handle = (handlers: NetCryptoHandlers): void => {
+    this.#handlers = handlers
+    for (const payload of this.#early.splice(0)) handlers.onLossless(payload)
+    for (const payload of this.#earlyLossy.splice(0)) handlers.onLossy(payload)
+    if (this.#error !== undefined) handlers.onClosed(this.#error)
+    else this.#session.hold(false)
+  }
+
+  readonly hold = (held: boolean): void => {
+    this.#session.hold(held)
+    this.wake()
+  }
+
+  readonly closed: Effect.Effect<NetCryptoError> = Deferred.await(this.#closed)
+
+  readonly close: Effect.Effect<void> = Effect.sync(() => {
+    if (this.#error === undefined) this.#peer.close()
+  })
+
+  readonly stats = (): NetCryptoStats => ({
+    sentPackets: this.#session.counters.sent,
+    resentPackets: this.#session.counters.resent,
+    receivedPackets: this.#session.counters.received,
+    inFlightPackets: this.#session.inFlightPackets,
+    queuedPackets: this.#session.queuedPackets,
+    roundTrip: this.#session.roundTrip,
+    dropped: { ...this.#session.dropped }
+  })
+
+  /** Called by the layer: what the session reports. */
+  onLossless(payload: Uint8Array): void {
+    if (this.#handlers !== undefined) return this.#handlers.onLossless(payload)
+    this.#early.push(payload)
+    // Nobody reads yet: nothing more is acknowledged until somebody does.
+    this.#session.hold(true)
+  }
+
+  onLossy(payload: Uint8Array): void {
+    if (this.#handlers !== undefined) return this.#handlers.onLossy(payload)
+    if (this.#earlyLossy.push(payload) > maxEarlyLossy) this.#earlyLossy.shift()
+  }
+
+  onWritable(): void {
+    this.#handlers?.onWritable()
+    for (const resume of [...this.#senders]) resume()
+  }
+
+  onAcknowledged(): void {
+    for (const drain of [...this.#drains]) {
+      if (((this.#session.oldestNumber - drain.number) | 0) < 0) continue
+      this.#drains.delete(drain)
+      drain.resume()
+    }
+  }
+
+  end(error: NetCryptoError): void {
+    if (this.#error !== undefined) return
+    this.#error = error
+    Deferred.doneUnsafe(this.#closed, Effect.succeed(error))
+    this.#handlers?.onClosed(error)
+    for (const resume of [...this.#senders]) resume()
+    for (const drain of [...this.#drains]) drain.resume()
+    this.#drains.clear()
+  }
+
+  /** Lets the peer's timer look at the session's deadline again. */
+  wake(): void {
+    this.#peer.wake()
+  }
+
+  readonly #room: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const wake = (): void => {
+      this.#senders.delete(wake)
+      resume(Effect.void)
+    }
+    this.#senders.add(wake)
+    return Effect.sync(() => this.#senders.delete(wake))
+  })
+}

@@ -1,0 +1,48 @@
+/** Wakes one peer when its next deadline comes. */
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type { CryptoPeer } from "../protocol/CryptoPeer.ts"
+
+/** A deadline that is met this late, in milliseconds, says that our own event loop did not run. */
+const lagThreshold = 100
+
+export interface PeerTimer {
+  /** Sleeps and works until it is stopped. */
+  readonly run: Effect.Effect<void>
+  /** The deadline may have come nearer. Cheap when it has not. */
+  readonly wake: () => void
+  readonly stop: () => void
+}
+
+export const make = (peer: CryptoPeer, now: () => number): PeerTimer => {
+  const nearer = Latch.makeUnsafe(false)
+  let armed = -Infinity
+  let stopped = false
+  const run = Effect.gen(function*() {
+    while (!stopped) {
+      const time = now()
+      const deadline = peer.deadline
+      if (deadline <= time) {
+        const lag = armed > 0 && time - armed > lagThreshold ? time - armed : 0
+        armed = -Infinity
+        peer.onTimer(time, lag)
+        // A deadline that stays in the past must not starve everybody else.
+        if (peer.deadline <= time) yield* Effect.sleep(1)
+        continue
+      }
+      armed = deadline
+      nearer.closeUnsafe()
+      yield* Effect.raceFirst(Effect.sleep(deadline - time), nearer.await)
+    }
+  })
+  return {
+    run,
+    wake: () => {
+      if (peer.deadline < armed) nearer.openUnsafe()
+    },
+    stop: () => {
+      stopped = true
+      nearer.openUnsafe()
+    }
+  }
+}
