@@ -50,7 +50,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
       while (at < payloads.length) {
         if (this.#error !== undefined) return yield* this.#error
         if (this.trySend(payloads[at]!)) at++
-        else yield* this.#room
+        else yield* this.#awaitRoom()
       }
     }
   )
@@ -111,11 +111,11 @@ export class NetCryptoChannel implements NetCryptoConnection {
 
   onWritable(): void {
     this.#handlers?.onWritable()
-    for (const resume of [...this.#senders]) resume()
+    this.#resumeSenders()
   }
 
   onAcknowledged(): void {
-    for (const drain of [...this.#drains]) {
+    for (const drain of this.#drains) {
       if (((this.#session.oldestNumber - drain.number) | 0) < 0) continue
       this.#drains.delete(drain)
       drain.resume()
@@ -127,8 +127,8 @@ export class NetCryptoChannel implements NetCryptoConnection {
     this.#error = error
     Deferred.doneUnsafe(this.#closed, Effect.succeed(error))
     this.#handlers?.onClosed(error)
-    for (const resume of [...this.#senders]) resume()
-    for (const drain of [...this.#drains]) drain.resume()
+    this.#resumeSenders()
+    for (const drain of this.#drains) drain.resume()
     this.#drains.clear()
   }
 
@@ -137,12 +137,18 @@ export class NetCryptoChannel implements NetCryptoConnection {
     this.#peer.wake()
   }
 
-  readonly #room: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    const wake = (): void => {
-      this.#senders.delete(wake)
-      resume(Effect.void)
-    }
-    this.#senders.add(wake)
-    return Effect.sync(() => this.#senders.delete(wake))
-  })
+  /** A resumed sender may find no room and wait again: only those that wait now are resumed. */
+  #resumeSenders(): void {
+    const waiting = [...this.#senders]
+    this.#senders.clear()
+    for (const resume of waiting) resume()
+  }
+
+  #awaitRoom(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const wake = (): void => resume(Effect.void)
+      this.#senders.add(wake)
+      return Effect.sync(() => this.#senders.delete(wake))
+    })
+  }
 }

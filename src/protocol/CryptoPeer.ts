@@ -11,7 +11,8 @@ import * as Packet from "../schema/NetCryptoPacket.ts"
 import type { CookieJar } from "./CookieJar.ts"
 import type { Cipher, Crypto, KeyPair } from "./Crypto.ts"
 import { CryptoSession, type SessionHost, type SessionNumbers } from "./CryptoSession.ts"
-import { type Ephemeral, type Fill, makeEphemeral, randomBytes, randomNonce } from "./ephemeral.ts"
+import type { Fill } from "./ephemeral.ts"
+import { askForCookie, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
 import * as Handshake from "./netCryptoHandshake.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "./PeerPath.ts"
 
@@ -43,17 +44,6 @@ export interface PeerHost extends Omit<SessionHost, "onConfirmed" | "onKilled"> 
 }
 
 export type EndReason = "CookieRequest" | "Handshake" | "TimedOut" | "Closed" | "Restarted" | "ClosedHere"
-
-/** Our side of a handshake: its keys, and the packet that is repeated until it is answered. */
-interface Offer {
-  readonly ephemeral: Ephemeral
-  readonly baseNonce: Uint8Array
-  readonly echoId: Uint8Array
-  packet: Uint8Array
-  isHandshake: boolean
-  tries: number
-  nextAt: number
-}
 
 interface Candidate {
   readonly session: CryptoSession
@@ -176,7 +166,7 @@ export class CryptoPeer implements PeerPathEvents {
     const path = this.#pathTo(opened.bearer.dhtKey)
     path.tie(route.relay)
     // Ours is on its way, or theirs came first: one offer of ours for both, so that crossing calls meet in one key.
-    const offer = this.#attempt ?? this.#newOffer(now)
+    const offer = this.#attempt ?? makeOffer(this.#host.crypto, this.#host.fill, now)
     const cipher = this.#host.crypto.box(key, offer.ephemeral.secretKey)
     if (cipher === undefined) return
     const session = new CryptoSession(this.#sessionHost, path, cipher, offer.baseNonce, opened.baseNonce)
@@ -184,7 +174,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#recall = undefined
     this.#candidate = { session, offer, origin: key, path }
     if (!offer.isHandshake) {
-      this.#toHandshake(offer, opened.innerCookie, opened.bearer.dhtKey, now)
+      this.#answer(offer, opened.innerCookie, opened.bearer.dhtKey, now)
       this.#send(offer, path)
     }
     session.sendRequest(now)
@@ -226,14 +216,14 @@ export class CryptoPeer implements PeerPathEvents {
       this.#recall = undefined
       const offer = this.#attempt
       if (offer === undefined) return
-      offer.tries = 0
-      if (this.#toHandshake(offer, cookie, this.path.peer, now)) this.#send(offer, this.path)
+      this.#answer(offer, cookie, this.path.peer, now)
+      this.#send(offer, this.path)
       return
     }
     const isSilent = now >= this.#suspectAt()
     if (!isSilent && this.#attempt !== undefined && !this.#attempt.isHandshake) this.#forgetAttempt()
     if (isSilent && this.#attempt === undefined && this.#candidate === undefined) {
-      this.#attempt = this.#request(now)
+      this.#attempt = this.#question(now)
       session.sendRequest(now)
       this.#send(this.#attempt, this.path)
     }
@@ -257,8 +247,8 @@ export class CryptoPeer implements PeerPathEvents {
       this.#recall ??= { cookie: response.cookie.slice(), at: now + recallGrace }
       return this.#host.wake(this)
     }
-    offer.tries = 0
-    if (this.#toHandshake(offer, response.cookie, this.path.peer, now)) this.#send(offer, this.path)
+    this.#answer(offer, response.cookie, this.path.peer, now)
+    this.#send(offer, this.path)
     this.#host.wake(this)
   }
 
@@ -314,40 +304,18 @@ export class CryptoPeer implements PeerPathEvents {
     if (this.#current === undefined) this.#host.onEnded(this, undefined, "Handshake")
   }
 
-  #newOffer(now: number): Offer {
-    const { crypto, fill } = this.#host
-    return {
-      ephemeral: makeEphemeral(crypto, fill),
-      baseNonce: randomNonce(fill),
-      echoId: randomBytes(fill, Packet.echoIdSize),
-      packet: new Uint8Array(0),
-      isHandshake: false,
-      tries: 0,
-      nextAt: now
-    }
-  }
-
-  #request(now: number): Offer | undefined {
+  #question(now: number): Offer | undefined {
     if (this.#dhtCipher === undefined) return undefined
-    const { dht, fill, identity } = this.#host
-    const offer = this.#newOffer(now)
-    const ours = { realKey: identity.publicKey, dhtKey: dht.publicKey }
-    offer.packet = Handshake.cookieRequest(this.#dhtCipher, ours, offer.echoId, fill)
+    const { crypto, dht, fill, identity } = this.#host
+    const offer = makeOffer(crypto, fill, now)
+    askForCookie(offer, this.#dhtCipher, { realKey: identity.publicKey, dhtKey: dht.publicKey }, fill)
     return offer
   }
 
-  /** Turns an offer into a handshake for the holder of this DHT key. False (and no candidate) when the peer's key is unusable. */
-  #toHandshake(offer: Offer, outerCookie: Uint8Array, dhtKey: PublicKey, now: number): boolean {
+  #answer(offer: Offer, cookie: Uint8Array, dhtKey: PublicKey, now: number): void {
     const { crypto, fill, identity, jar } = this.#host
     const inner = jar.issue({ realKey: this.identityKey, dhtKey }, now)
-    const content = { baseNonce: offer.baseNonce, sessionKey: offer.ephemeral.publicKey }
-    const packet = Handshake.handshake(crypto, identity.secretKey, this.identityKey, outerCookie, inner, content, fill)
-    if (packet === undefined) return false
-    offer.packet = packet
-    offer.isHandshake = true
-    offer.tries = 0
-    offer.nextAt = now
-    return true
+    toHandshake(offer, crypto, identity.secretKey, this.identityKey, cookie, inner, fill, now)
   }
 
   /** Only what a route accepted counts as a try (protocol, section 5): otherwise a new relay is waited for. */

@@ -13,6 +13,7 @@ import { DataCipher } from "./DataCipher.ts"
 import { decodeRequest, encodeRequest } from "./packetRequest.ts"
 import type { PayloadSlab } from "./PayloadSlab.ts"
 import type { PeerPath, ReplyRoute } from "./PeerPath.ts"
+import { ProgressWatch } from "./ProgressWatch.ts"
 import { type ReceiveBudget, ReceiveWindow } from "./ReceiveWindow.ts"
 import { SendWindow } from "./SendWindow.ts"
 
@@ -78,12 +79,7 @@ export class CryptoSession {
   #ackAt = Infinity
   #requestAt: number
   #requestedAt = -Infinity
-  #progressAt = 0
-  #probeAt = Infinity
-  /** When the first probe since the last progress was sent, and the latest; Infinity: none. */
-  #firstProbeAt = Infinity
-  #probedAt = Infinity
-  #probes = 0
+  readonly #progress: ProgressWatch
   readonly counters = { sent: 0, resent: 0, received: 0 }
   readonly dropped: Record<string, number> = {}
 
@@ -94,6 +90,7 @@ export class CryptoSession {
     this.#cipher = new DataCipher(cipher, sendNonce, receiveNonce)
     this.#receiving = new ReceiveWindow(host.numbers.receiveBuffer, host.budget)
     this.#congestion = new CongestionControl(host.numbers.maxInFlight)
+    this.#progress = new ProgressWatch(host.numbers.stallTimeout, host.numbers.requestInterval)
     this.lastReceivedAt = this.#requestAt = host.now()
   }
 
@@ -240,7 +237,7 @@ export class CryptoSession {
   get deadline(): number {
     let at = Math.min(this.#requestAt, this.#ackAt, this.lastReceivedAt + this.#host.numbers.connectionTimeout)
     if (this.#receiving.isMissing) at = Math.min(at, this.#requestedAt + this.#repeatAfter())
-    if (this.#sending.isOutstanding) at = Math.min(at, this.#probeAt, this.#stallAt())
+    if (this.#sending.isOutstanding) at = Math.min(at, this.#progress.probeAt, this.#progress.stallAt)
     return at
   }
 
@@ -252,14 +249,16 @@ export class CryptoSession {
   /** Does what is due. `lag` is how long our own event loop did not run: nobody else is to blame for that time. */
   onTimer(now: number, lag: number): void {
     this.lastReceivedAt += lag
-    this.#progressAt += lag
-    this.#probeAt += lag
-    this.#firstProbeAt += lag
+    this.#progress.excuse(lag)
     if (this.#sending.isOutstanding) {
-      if (now >= this.#stallAt()) {
+      if (now >= this.#progress.stallAt) {
         this.#awaitProgress(now)
         this.path.moveOn()
-      } else if (now >= this.#probeAt) this.#probe(now)
+      } else if (now >= this.#progress.probeAt) {
+        // A sign of life is asked for, and the peer told how far we have sent, so that it finds a lost tail.
+        this.#progress.onProbe(now)
+        this.sendRequest(now)
+      }
     }
     if (now >= this.#requestAt || now >= this.#ackAt) this.sendRequest(now)
     else if (this.#receiving.isMissing && now >= this.#requestedAt + this.#repeatAfter()) this.sendRequest(now)
@@ -338,7 +337,7 @@ export class CryptoSession {
     }, (number) => sending.markReceived(number))
     if (lost > 0) this.#congestion.onLoss(lost)
     // It answers our probe: the path works, even if the peer's application takes nothing.
-    if (sending.isOutstanding && now - this.#probedAt <= this.#congestion.patience * 2 + 10) this.#awaitProgress(now)
+    if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
     if (this.#answers > 0 || this.#isHeld) {
       // The peer may have asked because an acknowledgement of ours was lost.
       this.#answers--
@@ -356,29 +355,7 @@ export class CryptoSession {
   }
 
   #awaitProgress(now: number): void {
-    this.#progressAt = now
-    this.#probes = 0
-    this.#firstProbeAt = this.#probedAt = Infinity
-    this.#probeAt = now + Math.max(10, Math.min(this.#congestion.patience * 2, this.#stallTime() / 2))
-  }
-
-  /** Asks the peer for a sign of life and tells it how far we have sent, so that it finds a lost tail. */
-  #probe(now: number): void {
-    this.#probes++
-    this.#probedAt = now
-    this.#firstProbeAt = Math.min(this.#firstProbeAt, now)
-    this.#probeAt = now + Math.min(this.#congestion.patience * 2 ** this.#probes, this.#host.numbers.requestInterval)
-    this.sendRequest(now)
-  }
-
-  #stallTime(): number {
-    return Math.max(this.#host.numbers.stallTimeout, 3 * (this.#congestion.roundTrip ?? 1_000))
-  }
-
-  /** When the traffic moves: nothing came back for the stall time, although a probe had half of it to be answered. */
-  #stallAt(): number {
-    const time = this.#stallTime()
-    return Math.max(this.#progressAt + time, this.#firstProbeAt + time / 2)
+    this.#progress.restart(now, this.#congestion.patience, this.#congestion.roundTrip)
   }
 
   /** How long a request for missing packets is given before it is repeated. */
