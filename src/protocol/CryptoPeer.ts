@@ -107,7 +107,7 @@ export class CryptoPeer implements PeerPathEvents {
   /** Calls the peer, unless a call or a session exists. */
   call(): void {
     if (!this.isIdle) return
-    this.#attempt = this.#request(this.#host.now())
+    this.#attempt = this.#question(this.#host.now())
     this.#send(this.#attempt, this.path)
     this.#host.wake(this)
   }

@@ -163,7 +163,10 @@ export class CryptoSession {
     }
     this.#touch()
     const delivered = this.#sending.deliveredBytes
-    if (!this.#acknowledge(cipher.acknowledged, now)) return true
+    const acknowledged = this.#sending.acknowledge(cipher.acknowledged)
+    if (acknowledged === "new" && this.#sending.isOutstanding) this.#awaitProgress(now)
+    // It claims what cannot be: then nothing else in it is believed either.
+    if (acknowledged === "ahead") return this.#drop("acknowledges ahead")
     if (id >= Packet.firstLosslessId && id <= Packet.lastLosslessId) {
       this.#takeLossless(number, payloadAt, payloadLength)
     } else if (id >= Packet.firstLossyId && id <= Packet.lastLossyId) {
@@ -288,17 +291,6 @@ export class CryptoSession {
     return outcome
   }
 
-  /** False when the packet claims what cannot be: then nothing else in it is believed either. */
-  #acknowledge(upTo: number, now: number): boolean {
-    const result = this.#sending.acknowledge(upTo)
-    if (result === "ahead") {
-      this.#drop("acknowledges ahead")
-      return false
-    }
-    if (result === "new" && this.#sending.isOutstanding) this.#awaitProgress(now)
-    return true
-  }
-
   #takeLossless(number: number, at: number, length: number): void {
     const receiving = this.#receiving
     const verdict = receiving.judge(number, length)
@@ -369,7 +361,9 @@ export class CryptoSession {
     this.#host.onTouched(this)
   }
 
-  #drop(cause: string): void {
+  /** Counts a dropped packet; true, because it was one of this session's. */
+  #drop(cause: string): true {
     this.dropped[cause] = (this.dropped[cause] ?? 0) + 1
+    return true
   }
 }
