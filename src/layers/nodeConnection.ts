@@ -77,11 +77,16 @@ export const make = (socket: Net.Socket, address: string): NodeConnection => {
     for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) collect(chunk)
     end(nodeTransportError.whileOpen(cause))
   })
-  socket.on("close", () => end(closedHere))
-  socket.on("drain", () => {
+  const onDrain = () => {
     if (!blocked) return
     blocked = false
     drained?.()
+  }
+  socket.on("drain", onDrain)
+  socket.on("close", () => {
+    end(closedHere)
+    // Node drops the queue of a dead socket without a word; a writer that waits must not wait for ever.
+    onDrain()
   })
 
   const wait = Effect.callback<ReadonlyArray<Uint8Array>, TransportError>((resume) => {
@@ -115,6 +120,7 @@ export const make = (socket: Net.Socket, address: string): NodeConnection => {
     socket.off("data", onData)
     chunks = []
     collected = 0
+    drained = undefined
     end(closedHere)
     if (socket.destroyed) return Effect.void
     // What the far side still sends is read and dropped: unread bytes would turn our FIN into a reset that discards our last bytes.
@@ -138,8 +144,7 @@ export const make = (socket: Net.Socket, address: string): NodeConnection => {
       remoteAddress: address,
       pull,
       write: (bytes) => {
-        if (!socket.writable) return false
-        if (socket.write(bytes)) return true
+        if (!socket.writable || socket.write(bytes)) return true
         blocked = true
         return false
       },

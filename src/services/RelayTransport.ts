@@ -32,12 +32,15 @@ export interface TransportConnection {
   readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>
   /**
    * Queues the bytes, which then belong to the transport, without waiting; false when more are queued than the socket takes at
-   * once, so that the caller should stop until `onDrain`. Bytes written after the end of the stream are dropped.
+   * once, so that the caller should stop until `onDrain`. Bytes written after the end of the stream are dropped, with true.
    */
   readonly write: (bytes: Uint8Array) => boolean
   /** How many written bytes the operating system has not taken yet. */
   readonly pendingBytes: () => number
-  /** Registers the one callback for "everything written so far has been taken", after `write` returned false. */
+  /**
+   * Registers the one callback for "everything written so far has been taken", after `write` returned false. It is also called when
+   * the stream breaks under a waiting writer, after `pull` has failed; never when its own scope has closed, and never inside `write`.
+   */
   readonly onDrain: (callback: () => void) => void
 }
 

@@ -1,0 +1,257 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as ChildProcess from "node:child_process"
+import { once } from "node:events"
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import * as Readline from "node:readline"
+import { setTimeout as delay } from "node:timers/promises"
+import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
+import * as RelayTransportNode from "../../src/layers/RelayTransportNode.ts"
+import { RelayTransport } from "../../src/services/RelayTransport.ts"
+import { conformance } from "../layers/relayTransportConformance.ts"
+import { type Address, anyPort, echo, pattern, readExactly, readToEnd } from "../layers/transportUse.ts"
+
+const rawDial = async (address: Address): Promise<Net.Socket> => {
+  const socket = Net.connect(address.port, address.host).on("error", () => {})
+  await once(socket, "connect")
+  return socket
+}
+
+const silent = Effect.gen(function*() {
+  const worker = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      new Worker(new URL("fixtures/silentListener.mjs", import.meta.url), { workerData: new SharedArrayBuffer(4) })
+    ),
+    (worker) => Effect.promise(() => worker.terminate())
+  )
+  const [port] = yield* Effect.promise(() => once(worker, "message"))
+  const address = { host: "127.0.0.1", port: Number(port) }
+  // Two fit a backlog of one.
+  for (let i = 0; i < 2; i++) {
+    yield* Effect.acquireRelease(
+      Effect.promise(() => rawDial(address)),
+      (socket) => Effect.sync(() => socket.destroy())
+    )
+  }
+  return address
+})
+
+const sendAndReset = (address: Address, bytes: Uint8Array) =>
+  Effect.promise(async () => {
+    const socket = await rawDial(address)
+    socket.write(bytes)
+    await delay(100)
+    socket.resetAndDestroy()
+  })
+
+conformance({
+  name: "RelayTransportNode",
+  test: it.live,
+  layer: RelayTransportNode.layer,
+  elapse: (millis) => Effect.sleep(millis),
+  silent,
+  sendAndReset
+})
+
+const descriptors = (): number => Fs.readdirSync("/proc/self/fd").length
+
+const serveEcho = Effect.fnUntraced(function*(address: Address) {
+  const transport = yield* RelayTransport
+  const { serve, ...bound } = yield* transport.listen(address)
+  yield* Effect.forkScoped(serve(echo, () => true))
+  return bound
+})
+
+const run = <A, E>(body: Effect.Effect<A, E, RelayTransport | Scope.Scope>) =>
+  Effect.provide(Effect.scoped(body), RelayTransportNode.layer)
+
+describe("RelayTransportNode, what only TCP has", () => {
+  it.live("I19: answers two small writes of each side without waiting for acknowledgements", () =>
+    run(Effect.gen(function*() {
+      const transport = yield* RelayTransport
+      const { serve, ...address } = yield* transport.listen(anyPort)
+      yield* Effect.forkScoped(serve((connection) =>
+        Effect.gen(function*() {
+          while (true) {
+            yield* readExactly(connection, 2)
+            connection.write(Uint8Array.of(1))
+            connection.write(Uint8Array.of(2))
+          }
+        }).pipe(Effect.ignore), () => true))
+      const client = yield* transport.connect(address)
+      const started = process.hrtime.bigint()
+      for (let round = 0; round < 40; round++) {
+        client.write(Uint8Array.of(1))
+        client.write(Uint8Array.of(2))
+        yield* readExactly(client, 2)
+      }
+      const millis = Number(process.hrtime.bigint() - started) / 1e6
+      // With Nagle's algorithm each round waits 40 ms for a delayed acknowledgement.
+      assert.isBelow(millis, 400)
+    })))
+
+  it.live("counts IPv4 peers of a listener on both families by their IPv4 address", () =>
+    run(Effect.gen(function*() {
+      const transport = yield* RelayTransport
+      const { port, serve } = yield* transport.listen({ host: "::", port: 0 })
+      const seen: Array<string> = []
+      yield* Effect.forkScoped(serve(echo, (address) => seen.push(address) > 0))
+      for (const host of ["127.0.0.1", "::1"]) {
+        const client = yield* transport.connect({ host, port })
+        client.write(Uint8Array.of(1))
+        yield* readExactly(client, 1)
+      }
+      assert.deepStrictEqual(seen, ["127.0.0.1", "::1"])
+    })))
+
+  it.live("fails typed for ports and addresses that cannot be used", () =>
+    run(Effect.gen(function*() {
+      const transport = yield* RelayTransport
+      const badPort = yield* Effect.flip(transport.connect({ host: "127.0.0.1", port: 70_000 }))
+      assert.strictEqual(badPort.kind, "Unreachable")
+      const badListen = yield* Effect.flip(transport.listen({ host: "127.0.0.1", port: 70_000 }))
+      assert.strictEqual(badListen.kind, "Unreachable")
+      // 192.0.2.0/24 is for documentation; it is nobody's own address.
+      const foreign = yield* Effect.flip(transport.listen({ host: "192.0.2.1", port: 0 }))
+      assert.strictEqual(foreign.detail, "EADDRNOTAVAIL")
+      assert.strictEqual(foreign.kind, "Unreachable")
+    })))
+
+  it.live("delivers what had arrived before a reset that comes while nobody pulls", () =>
+    run(Effect.gen(function*() {
+      const transport = yield* RelayTransport
+      const { serve, ...address } = yield* transport.listen(anyPort)
+      const bytes = pattern(100_000)
+      let result: { readonly bytes: Uint8Array; readonly kind: string } | undefined
+      yield* Effect.forkScoped(serve((connection) =>
+        Effect.sleep(300).pipe(
+          Effect.andThen(readToEnd(connection)),
+          Effect.map((end) => {
+            result = { bytes: end.bytes, kind: end.error.kind }
+          })
+        ), () => true))
+      const socket = yield* Effect.promise(() => rawDial(address))
+      for (let at = 0; at < bytes.length; at += 10_000) {
+        socket.write(bytes.subarray(at, at + 10_000))
+        yield* Effect.sleep(5)
+      }
+      socket.resetAndDestroy()
+      yield* Effect.sleep(600)
+      assert.deepStrictEqual(result?.bytes, bytes)
+      assert.strictEqual(result?.kind, "Reset")
+    })))
+
+  it.live("I4: gives every descriptor back, also those of peers that never read", () =>
+    Effect.gen(function*() {
+      const before = descriptors()
+      yield* run(Effect.gen(function*() {
+        const transport = yield* RelayTransport
+        const { serve, ...address } = yield* transport.listen(anyPort)
+        yield* Effect.forkScoped(serve((connection) =>
+          Effect.andThen(
+            Effect.sync(() => {
+              while (connection.write(pattern(1 << 16)));
+            }),
+            Effect.never
+          ), () => true))
+        const raw: Array<Net.Socket> = []
+        for (let i = 0; i < 20; i++) raw.push((yield* Effect.promise(() => rawDial(address))).pause())
+        yield* Effect.addFinalizer(() => Effect.sync(() => raw.forEach((socket) => socket.destroy())))
+        yield* Effect.sleep(200)
+        assert.isAtLeast(descriptors(), before + 40)
+      }))
+      yield* Effect.sleep(50)
+      assert.isAtMost(descriptors(), before)
+    }))
+
+  it.live("I4: gives the descriptor of an interrupted dial back", () =>
+    run(Effect.gen(function*() {
+      const transport = yield* RelayTransport
+      const address = yield* silent
+      const before = descriptors()
+      const scope = yield* Scope.Scope
+      const dialling = yield* Effect.forkScoped(Scope.provide(transport.connect(address), scope))
+      yield* Effect.sleep(50)
+      assert.strictEqual(descriptors(), before + 1)
+      yield* Fiber.interrupt(dialling)
+      yield* Effect.sleep(20)
+      assert.strictEqual(descriptors(), before)
+    })))
+
+  it.live("F6: frees the descriptor of a peer that never reads while the peer still holds its own", () =>
+    run(Effect.gen(function*() {
+      const transport = yield* RelayTransport
+      const scope = yield* Scope.make()
+      const { serve, ...address } = yield* Scope.provide(transport.listen(anyPort), scope)
+      yield* Effect.forkScoped(serve((connection) =>
+        Effect.andThen(
+          Effect.sync(() => {
+            while (connection.write(pattern(1 << 16)));
+          }),
+          Effect.never
+        ), () => true))
+      const socket = (yield* Effect.promise(() => rawDial(address))).pause()
+      yield* Effect.addFinalizer(() => Effect.sync(() => socket.destroy()))
+      yield* Effect.sleep(100)
+      const open = descriptors()
+      const started = process.hrtime.bigint()
+      yield* Scope.close(scope, Exit.void)
+      assert.isBelow(Number(process.hrtime.bigint() - started) / 1e6, 2_500)
+      // The listener and the one connection.
+      assert.isAtMost(descriptors(), open - 2)
+    })))
+
+  it.live("F4: without descriptors it keeps listening, dials fail with Exhausted, and both recover", () =>
+    run(Effect.gen(function*() {
+      const script = fileURLToPath(new URL("fixtures/fewDescriptors.ts", import.meta.url))
+      const child = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          ChildProcess.spawn("sh", ["-c", `ulimit -n 64 && exec "$0" "$1"`, process.execPath, script], {
+            stdio: ["pipe", "pipe", "inherit"]
+          })
+        ),
+        (child) => Effect.sync(() => child.kill("SIGKILL"))
+      )
+      const lines = Readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+      const nextEvent = Effect.promise(async () => {
+        while (true) {
+          const { value } = await lines.next()
+          if (String(value).startsWith("{")) return JSON.parse(String(value)) as Record<string, unknown>
+        }
+      })
+      const address = { host: "127.0.0.1", port: Number((yield* nextEvent)["port"]) }
+      const transport = yield* RelayTransport
+      const answers = Effect.gen(function*() {
+        const client = yield* transport.connect(address)
+        client.write(Uint8Array.of(1))
+        return yield* readExactly(client, 1)
+      }).pipe(Effect.scoped, Effect.timeout("1 second"))
+      yield* answers
+
+      const flood = yield* Scope.make()
+      for (let i = 0; i < 100; i++) yield* Effect.ignore(Scope.provide(transport.connect(address), flood))
+      yield* Effect.sleep(100)
+      yield* Scope.close(flood, Exit.void)
+      yield* Effect.sleep(100)
+      yield* answers
+
+      child.stdin.write("dial\n")
+      assert.deepStrictEqual(yield* nextEvent, { error: "Exhausted", detail: "EMFILE" })
+      yield* Effect.sleep(100)
+      yield* answers
+    })))
+
+  it.live("serves an echo to a listener address given by name", () =>
+    run(Effect.gen(function*() {
+      const address = yield* serveEcho({ host: "localhost", port: 0 })
+      const transport = yield* RelayTransport
+      const client = yield* transport.connect({ host: "localhost", port: address.port })
+      client.write(Uint8Array.of(9))
+      assert.deepStrictEqual([...yield* readExactly(client, 1)], [9])
+    })))
+})
