@@ -123,10 +123,9 @@ export class ClientLink implements RelayLink {
 
   /** All chunks of one read were taken. */
   endBatch(): void {
-    this.#inBatch = false
-    if (this.#ended) return
     this.#reopen()
-    if (this.#confirmed) this.#events.onBatchEnd(this)
+    if (this.#confirmed && !this.#ended) this.#events.onBatchEnd(this)
+    this.#inBatch = false
     this.flush()
   }
 
@@ -252,7 +251,7 @@ export class ClientLink implements RelayLink {
     this.#append(packet, packet.length, needsMark)
   }
 
-  /** A ping is a mark, whatever it is sent for. */
+  /** A ping is a mark, whatever it is sent for. The caller sees to it that it is written. */
   #ping(): void {
     const pingId = this.#pingId
     this.#io.fill(pingId)
@@ -261,7 +260,6 @@ export class ClientLink implements RelayLink {
     const packet = Packet.Ping.encode(Packet.Ping.make({ pingId }))
     this.#sealer.append(packet, packet.length)
     this.#marks.mark(half(pingId, 0), half(pingId, 4), this.#io.now())
-    this.#flushSoon()
   }
 
   #onPing(pingId: Uint8Array): void {
