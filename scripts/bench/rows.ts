@@ -1,0 +1,134 @@
+/** The rows of the benchmark: which measurements each is made of, how often, and what it is meant to reach. */
+import { measureBound, type Span } from "./bound.ts"
+import type { CryptoName } from "./boundCiphers.ts"
+import { measureConnectTimes } from "./connectTime.ts"
+import { measureEcho } from "./echo.ts"
+import { type Failover, measureFailover } from "./failover.ts"
+import { type Goodput, measureGoodput } from "./goodput.ts"
+import type { Options } from "./options.ts"
+import { atLeast, below, type Row } from "./report.ts"
+import { median, percentile, sum } from "./statistics.ts"
+import * as Stock from "./stock.ts"
+
+const cryptos: ReadonlyArray<CryptoName> = ["native", "wasm"]
+/** The rows that are not about cryptography use this one. */
+const usual: CryptoName = "native"
+
+export const span = ({ quick }: Options): Span =>
+  quick ? { warm: 800, measured: 1_200 } : { warm: 1_500, measured: 3_000 }
+export const repetitions = ({ quick }: Options): number => quick ? 3 : 5
+
+const disorder = (packets: number): string => packets === 0 ? "nothing lost" : `${packets} PACKETS LOST OR OUT OF ORDER`
+
+export const bound = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const rows: Array<Row> = []
+  for (const crypto of cryptos) {
+    const samples: Array<number> = []
+    for (let i = 0; i < repetitions(options); i++) samples.push(await measureBound(crypto, span(options)))
+    rows.push({ name: `upper bound, ${crypto}`, value: median(samples), unit: "MB/s", samples })
+  }
+  return rows
+}
+
+const goodputRows = (
+  crypto: CryptoName,
+  bounds: ReadonlyArray<number>,
+  runs: ReadonlyArray<Goodput>
+): ReadonlyArray<Row> => {
+  const rates = runs.map(({ rate }) => rate)
+  // Neighbouring runs see the same machine, so the ratio is taken inside each pair.
+  const ratios = rates.map((rate, i) => rate * 100 / (bounds[i] ?? Number.NaN))
+  const ratio = median(ratios)
+  const lost = sum(runs.map(({ displaced }) => displaced))
+  return [
+    { name: `upper bound, ${crypto}`, value: median(bounds), unit: "MB/s", samples: bounds },
+    { name: `goodput, ${crypto}`, value: median(rates), unit: "MB/s", samples: rates, note: disorder(lost) },
+    { name: `goodput / bound, ${crypto}`, value: ratio, unit: "%", samples: ratios, goal: atLeast(40, ratio, "%") },
+    {
+      name: `relay CPU per GB forwarded, ${crypto}`,
+      value: median(runs.map(({ relayCpu }) => relayCpu)),
+      unit: "s",
+      samples: runs.map(({ relayCpu }) => relayCpu)
+    },
+    {
+      name: `relay memory under load, ${crypto}`,
+      value: Math.max(...runs.map(({ relayRss }) => relayRss)),
+      unit: "MB",
+      samples: runs.map(({ relayRss }) => relayRss)
+    }
+  ]
+}
+
+/** Bound and goodput in alternation, and in the other order every second time. */
+export const goodput = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const bounds = new Map<CryptoName, Array<number>>(cryptos.map((crypto) => [crypto, []]))
+  const runs = new Map<CryptoName, Array<Goodput>>(cryptos.map((crypto) => [crypto, []]))
+  for (let i = 0; i < repetitions(options); i++) {
+    for (const crypto of cryptos) {
+      const measures = [
+        async () => bounds.get(crypto)?.push(await measureBound(crypto, span(options))),
+        async () => runs.get(crypto)?.push(await measureGoodput(crypto, span(options)))
+      ]
+      for (const measure of i % 2 === 0 ? measures : measures.reverse()) await measure()
+    }
+  }
+  return cryptos.flatMap((crypto) => goodputRows(crypto, bounds.get(crypto) ?? [], runs.get(crypto) ?? []))
+}
+
+export const echo = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const runs = []
+  for (let i = 0; i < 3; i++) runs.push(await measureEcho(usual, options.quick ? 1_000 : 4_000))
+  const p50 = median(runs.map((run) => run.p50))
+  const p99 = median(runs.map((run) => run.p99))
+  return [
+    {
+      name: "echo of 64 bytes, p50",
+      value: p50,
+      unit: "ms",
+      samples: runs.map((run) => run.p50),
+      goal: below(1, p50, "ms")
+    },
+    { name: "echo of 64 bytes, p99", value: p99, unit: "ms", samples: runs.map((run) => run.p99) }
+  ]
+}
+
+export const connect = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const samples = await measureConnectTimes(usual, options.quick ? 7 : 20)
+  const value = median(samples)
+  return [
+    { name: "connect, fresh nodes, median", value, unit: "ms", samples, goal: below(60, value, "ms") },
+    { name: "connect, fresh nodes, slowest", value: Math.max(...samples), unit: "ms" }
+  ]
+}
+
+export const failover = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const runs: Array<Failover> = []
+  for (let i = 0; i < (options.quick ? 4 : 20); i++) runs.push(await measureFailover(usual))
+  const gaps = runs.map(({ gap }) => gap)
+  const p99 = percentile(gaps, 0.99)
+  const note = disorder(sum(runs.map(({ displaced }) => displaced)))
+  return [
+    { name: "gap after SIGKILL of the relay, p50", value: median(gaps), unit: "ms", samples: gaps, note },
+    { name: "gap after SIGKILL of the relay, p99", value: p99, unit: "ms", goal: below(500, p99, "ms") }
+  ]
+}
+
+/** A pause of this many milliseconds counts as a stall: a wedged tox-bootstrapd stays so for tens of seconds. */
+const stall = 1_000
+
+export const stock = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const name = "goodput through tox-bootstrapd, worst"
+  const missing = Stock.missing()
+  if (missing !== undefined) return [{ name, value: undefined, unit: "MB/s", note: missing }]
+  const seconds = options.stockTrials !== undefined ? 60 : options.quick ? 4 : 10
+  const runs = []
+  for (let i = 0; i < (options.stockTrials ?? 1); i++) runs.push(await Stock.measureStock(usual, seconds))
+  const rates = runs.map(({ rate }) => rate)
+  const worst = Math.min(...rates)
+  const gap = Math.max(...runs.map(({ longestGap }) => longestGap))
+  const note = `${runs.length} x ${seconds} s, ${disorder(sum(runs.map(({ displaced }) => displaced)))}`
+  return [
+    { name, value: worst, unit: "MB/s", samples: rates, goal: atLeast(10, worst, "MB/s"), note },
+    { name: "longest pause through tox-bootstrapd", value: gap, unit: "ms", goal: below(stall, gap, "ms") }
+  ]
+}
