@@ -14,6 +14,7 @@ import { RelayClient, type RelayState } from "../services/RelayClient.ts"
 import { RelaySettings } from "../services/RelaySettings.ts"
 import { RelayTransport } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
+import { monotonicMillis } from "./monotonicMillis.ts"
 import * as relaySession from "./relaySession.ts"
 
 /** Connects with the DHT key pair of `Identity`. */
@@ -38,8 +39,7 @@ export const layer: Layer.Layer<RelayClient, never, Entropy | Identity | RelayTr
       events: RelayLinkEvents,
       onState: (state: RelayState) => void
     ): Effect.fn.Return<never> {
-      const clock = yield* Clock.Clock
-      const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+      const millis = monotonicMillis(yield* Clock.Clock)
       const backOff = new RelayBackOff(numbers)
       const log = Effect.annotateLogs({ relay: formatHostPort(relay) })
       while (true) {

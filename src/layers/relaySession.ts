@@ -17,6 +17,7 @@ import * as Reason from "../services/RelayError.ts"
 import { RelayError } from "../services/RelayError.ts"
 import type { RelayNumbers } from "../services/RelaySettings.ts"
 import type { RelayTransport, TransportConnection, TransportError } from "../services/RelayTransport.ts"
+import { monotonicMillis } from "./monotonicMillis.ts"
 
 /** What every session of one client works with. */
 export interface RelaySessionTools {
@@ -40,8 +41,7 @@ export const run = Effect.fnUntraced(function*(
   onState: (state: RelayState) => void
 ): Effect.fn.Return<never, RelayError, Scope.Scope> {
   const { crypto, entropy, keys, numbers, transport } = tools
-  const clock = yield* Clock.Clock
-  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const now = monotonicMillis(yield* Clock.Clock)
   let wasConfirmed = false
   const fail = (reason: Reason.RelayErrorReason) =>
     Effect.fail(new RelayError({ relay: formatHostPort(relay), wasConfirmed, reason }))

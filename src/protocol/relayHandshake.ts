@@ -2,14 +2,13 @@
  * The handshake of the relay protocol (section 3), both sides, as plain functions from bytes to a session. They wipe every ephemeral
  * secret as soon as it has served. They never tell a far side why its hello was refused.
  */
-import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import { equalBytes, keySize, macSize, nonceSize, type PublicKey } from "../schema/Bytes.ts"
+import { equalBytes, macSize, type PublicKey } from "../schema/Bytes.ts"
 import * as Hello from "../schema/RelayHello.ts"
-import type { Cipher, Crypto, KeyPair, SecretKey } from "./Crypto.ts"
+import type { Cipher, Crypto, KeyPair } from "./Crypto.ts"
+import { type Ephemeral, type Fill, makeEphemeral, randomNonce } from "./ephemeral.ts"
 
-/** Fills an array with random bytes, as `Entropy.fill` does. */
-export type Fill = (target: Uint8Array) => void
+export type { Fill } from "./ephemeral.ts"
 
 /** What both sides have after the handshake. `cipher` serves both directions and belongs to the caller, who disposes of it. */
 export interface RelaySession {
@@ -33,13 +32,6 @@ export interface AnsweredHello extends RelaySession {
   readonly reply: Uint8Array
   /** The DHT key that the client claims; proven only by the first frame that opens. */
   readonly clientKey: PublicKey
-}
-
-/** A key pair for one handshake. `wipe` is idempotent; the secret is unusable after it. */
-interface Ephemeral {
-  readonly publicKey: PublicKey
-  readonly secretKey: SecretKey
-  readonly wipe: () => void
 }
 
 /**
@@ -124,31 +116,6 @@ export const answerClientHello = (
   } finally {
     helloCipher.dispose()
   }
-}
-
-const makeEphemeral = (crypto: Crypto, fill: Fill): Ephemeral => {
-  // On a buffer of its own: the garbage collector moves small arrays and would leave copies of the secret behind.
-  const secret = new Uint8Array(new ArrayBuffer(keySize))
-  fill(secret)
-  const secretKey = Redacted.make(secret)
-  const publicKey = crypto.publicKey(secretKey)
-  let live = true
-  return {
-    publicKey,
-    secretKey,
-    wipe: () => {
-      if (!live) return
-      live = false
-      crypto.wipe(secret)
-      Redacted.wipeUnsafe(secretKey)
-    }
-  }
-}
-
-const randomNonce = (fill: Fill): Uint8Array => {
-  const nonce = new Uint8Array(nonceSize)
-  fill(nonce)
-  return nonce
 }
 
 /** Both hellos seal the same thing: an ephemeral key and the base nonce of the frames that its sender will send. */
