@@ -1,0 +1,145 @@
+/**
+ * The shape of the command line: which commands there are, their flags and their help. What a command does is in the module of its
+ * name, which is loaded when it runs: `--help` and `--version` need no cryptography and no sockets.
+ */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import { identity, json, once, parsed, parseKey, parsePeer, relays, ticket, wholeNumber } from "./flags.ts"
+import { maxSize, minSize } from "./testPayload.ts"
+
+const load = <A>(module: () => Promise<A>): Effect.Effect<A> => Effect.promise(module)
+
+const keygen = Command.make(
+  "keygen",
+  {
+    out: Flag.String("out").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("Where to write it; never overwrites"),
+      Flag.withDefault("causeway-identity.json")
+    ),
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./keygen.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Make an identity file and print its public keys"),
+  Command.withExamples([{ command: "causeway keygen --out me.json" }])
+)
+
+const ticketCommand = Command.make(
+  "ticket",
+  { identity, relays, json },
+  (input) => Effect.flatMap(load(() => import("./ticket.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Print the ticket by which others reach this identity; on a terminal also as a QR code"),
+  Command.withExamples([{ command: "causeway ticket --identity me.json --relay 203.0.113.7:33445:KEY" }])
+)
+
+const relay = Command.make(
+  "relay",
+  {
+    host: Flag.String("host").pipe(
+      Flag.withMetavar("HOST"),
+      Flag.withDescription("Address to listen on"),
+      Flag.withDefault("0.0.0.0")
+    ),
+    port: wholeNumber("port", "PORT", 0, 65_535).pipe(
+      Flag.withDescription("TCP port; 0 takes a free one"),
+      Flag.withDefault(33_445)
+    ),
+    identity: Flag.optional(identity),
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./relay.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Run a relay until it is stopped"),
+  Command.withExamples([
+    { command: "causeway relay --identity relay.json" },
+    { command: "causeway relay --host 127.0.0.1 --port 0", description: "For a trial: a free port and a fresh key" }
+  ])
+)
+
+const listen = Command.make(
+  "listen",
+  {
+    identity,
+    relays,
+    allow: parsed("allow", "KEY", parseKey).pipe(
+      Flag.withDescription("Identity key of a peer that may connect; give it once for each; without it anybody may"),
+      Flag.atLeast(0)
+    ),
+    once,
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./listen.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Print a ticket and pipe stdin and stdout to one peer at a time"),
+  Command.withExamples([
+    { command: "causeway listen --identity me.json --relay 203.0.113.7:33445:KEY --once > received.tar" }
+  ])
+)
+
+const connect = Command.make(
+  "connect",
+  { ticket, identity: Flag.optional(identity), json },
+  (input) => Effect.flatMap(load(() => import("./connect.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Pipe stdin and stdout to the peer of a ticket"),
+  Command.withExamples([{ command: "causeway connect causeway:AVbq... < archive.tar" }])
+)
+
+const packets = Command.make(
+  "packets",
+  {
+    mode: Flag.Literals("mode", ["flood", "sink", "echo", "ping"]).pipe(
+      Flag.withDescription("What to do with the connection")
+    ),
+    identity,
+    relays,
+    peer: parsed("peer", "IDENTITYKEY:DHTKEY", parsePeer).pipe(
+      Flag.withDescription("The peer to call; without it peers are accepted"),
+      Flag.optional
+    ),
+    count: wholeNumber("count", "N", 1, 0xffffffff).pipe(
+      Flag.withDescription("Packets to send"),
+      Flag.withDefault(1_000)
+    ),
+    size: wholeNumber("size", "BYTES", minSize, maxSize).pipe(
+      Flag.withDescription("Bytes of a packet, its id included"),
+      Flag.withDefault(maxSize)
+    ),
+    lossy: Flag.Boolean("lossy").pipe(
+      Flag.withDescription("Lossy packets (id 200) instead of lossless ones (id 160)"),
+      Flag.withDefault(false)
+    ),
+    once,
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./packets.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Exchange raw net_crypto packets with any Tox net_crypto peer, counted, timed and verified"),
+  Command.withExamples([
+    { command: "causeway packets --mode sink --identity me.json --relay 203.0.113.7:33445:KEY" }
+  ])
+)
+
+const demo = Command.make(
+  "demo",
+  {
+    size: wholeNumber("size", "BYTES", 1, 100_000_000_000).pipe(
+      Flag.withDescription("How much to transfer"),
+      Flag.withDefault(200_000_000)
+    ),
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./demo.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Three relays, two nodes, a transfer, and the relay that carries it killed in the middle"),
+  Command.withExamples([{ command: "causeway demo" }])
+)
+
+/** The whole command line. */
+export const root = Command.make("causeway").pipe(
+  Command.withDescription("Connects two programs by public key over several encrypted relays at once"),
+  Command.withSubcommands([keygen, ticketCommand, relay, listen, connect, packets, demo])
+)

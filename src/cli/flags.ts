@@ -1,0 +1,86 @@
+/**
+ * The flags that several commands share, and how their texts become values. What is malformed is refused here, while parsing, so
+ * that it ends as wrong usage before anything is opened.
+ */
+import * as Argument from "effect/cli/Argument"
+import * as CliError from "effect/cli/CliError"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { fromHex, PublicKey } from "../schema/Bytes.ts"
+import { parseRelayAddress } from "../schema/RelayAddress.ts"
+import { oneLine } from "./output.ts"
+
+/** A flag whose text `parse` understands; a failure is the message for whoever typed it. */
+export const parsed = <A>(
+  name: string,
+  metavar: string,
+  parse: (text: string) => Result.Result<A, string>
+): Flag.Flag<A> =>
+  Flag.String(name).pipe(
+    Flag.mapEffect((text) =>
+      Result.match(parse(text), {
+        onSuccess: (value) => Effect.succeed(value),
+        onFailure: (expected) =>
+          Effect.fail(
+            new CliError.InvalidValue({ option: name, value: oneLine(text), expected: oneLine(expected), kind: "flag" })
+          )
+      })
+    ),
+    Flag.withMetavar(metavar)
+  )
+
+/** A whole number between two bounds, both included. */
+export const wholeNumber = (name: string, metavar: string, minimum: number, maximum: number): Flag.Flag<number> =>
+  parsed(name, metavar, (text) => {
+    const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : -1
+    return value >= minimum && value <= maximum
+      ? Result.succeed(value)
+      : Result.fail(`a whole number from ${minimum} to ${maximum}`)
+  })
+
+/** A public key of 64 hexadecimal digits. */
+export const parseKey = (text: string): Result.Result<PublicKey, string> => {
+  const bytes = fromHex(text)
+  return bytes?.length === 32
+    ? Result.succeed(PublicKey.make(bytes))
+    : Result.fail("a public key, 64 hexadecimal digits")
+}
+
+/** The two keys of a peer, `IDENTITYKEY:DHTKEY`, as the command prints them in its `ready` line. */
+export const parsePeer = (
+  text: string
+): Result.Result<{ readonly identityKey: PublicKey; readonly dhtKey: PublicKey }, string> => {
+  const [identity = "", dht = "", ...more] = text.split(":")
+  const identityKey = parseKey(identity)
+  const dhtKey = parseKey(dht)
+  return Result.isSuccess(identityKey) && Result.isSuccess(dhtKey) && more.length === 0
+    ? Result.succeed({ identityKey: identityKey.success, dhtKey: dhtKey.success })
+    : Result.fail("IDENTITYKEY:DHTKEY, two public keys of 64 hexadecimal digits")
+}
+
+export const json = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print one JSON object a line"),
+  Flag.withDefault(false)
+)
+
+export const once = Flag.Boolean("once").pipe(
+  Flag.withDescription("End after the first peer"),
+  Flag.withDefault(false)
+)
+
+export const identity = Flag.String("identity").pipe(
+  Flag.withMetavar("FILE"),
+  Flag.withDescription("Identity file, as made by keygen")
+)
+
+/** At least one relay. */
+export const relays = parsed("relay", "HOST:PORT:KEY", parseRelayAddress).pipe(
+  Flag.withDescription("A relay; give the flag once for each"),
+  Flag.atLeast(1)
+)
+
+/** The text of a ticket. What is in it is read by the command, because its checksum needs the cryptography. */
+export const ticket = Argument.String("TICKET").pipe(
+  Argument.withDescription("The ticket that the peer's listen or ticket command printed")
+)
