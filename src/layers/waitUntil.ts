@@ -22,7 +22,9 @@ export const make = (): Waiters => {
   let waking = false
   const wakeNow = (): void => {
     waking = false
-    for (const lookAgain of [...waiting]) if (waiting.has(lookAgain)) lookAgain()
+    // A fiber that goes on here may wait again, and would never let a walk over the set itself end.
+    const now = Array.from(waiting)
+    for (const lookAgain of now) if (waiting.has(lookAgain)) lookAgain()
   }
   return {
     until: (look) =>
