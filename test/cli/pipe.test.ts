@@ -231,6 +231,27 @@ describe("pipe", () => {
       assert.strictEqual(stdout.bytes.toString(), "before the end")
     }))
 
+  timed("what had arrived is written although input fails first on a lost link", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* openSession()
+      const stdin = new PassThrough()
+      const stdout = new Collector()
+      stdout.gated = []
+      const piping = yield* forkNow(Effect.flip(pipe(a.session, { stdin, stdout, emptyInput: "ends" })))
+      yield* b.session.write(text("one "))
+      yield* rest
+      yield* b.session.write(text("two"))
+      yield* rest
+      yield* b.connection.close
+      stdin.write("into the void")
+      yield* rest
+      const waiting = stdout.gated
+      stdout.gated = undefined
+      for (const done of waiting) done()
+      assert.strictEqual((yield* Fiber.join(piping))._tag, "SessionError")
+      assert.strictEqual(stdout.bytes.toString(), "one two")
+    }))
+
   timed("a lost link is noticed while both ends are idle, and after the peer's end", () =>
     Effect.gen(function*() {
       const { a, b } = yield* openSession()

@@ -189,6 +189,33 @@ describe("SessionMux", () => {
     assert.strictEqual(atA.counts.delivered, 100)
   })
 
+  it("keeps the order when packets are answered while they are being sent", () => {
+    const { a, atA, atB, b, settle } = opened()
+    // From here on every packet arrives inside trySend.
+    for (const [from, to] of [[a, b], [b, a]] as const) {
+      const queue = from.end.queue
+      queue.push = (...packets) => {
+        for (const packet of packets) to.mux.receive(packet.slice())
+        from.end.queuedBytes = 0
+        return 0
+      }
+    }
+    atB.onChange = () => {
+      const bytes = take(b, atB)
+      if (bytes.length > 0) write(b, atB, bytes)
+    }
+    const sent = Uint8Array.from({ length: 300_000 }, (_, i) => i * 31)
+    write(a, atA, sent)
+    settle()
+    const back = take(a, atA)
+    assert.strictEqual(back.length, sent.length)
+    assert.deepStrictEqual(
+      createHash("sha256").update(back).digest("hex"),
+      createHash("sha256").update(sent).digest("hex")
+    )
+    assert.deepStrictEqual([a.mux.fault, b.mux.fault], [undefined, undefined])
+  })
+
   it("packs the small writes of one batch into few packets", () => {
     const { a, atA, atB, settle } = opened()
     const before = a.end.sentPackets
