@@ -103,7 +103,10 @@ const reportAcceptErrors = Effect.fnUntraced(function*(server: Net.Server) {
     const now = clock.monotonicTimeNanosUnsafe()
     if (reportedAt !== undefined && now - reportedAt < acceptErrorLogInterval) return
     reportedAt = now
-    log(Effect.logWarning(`Could not accept ${unreported} connections`, nodeTransportError.whileOpening(cause).message))
+    log(Effect.logWarning("Could not accept connections", {
+      errors: unreported,
+      reason: nodeTransportError.whileOpening(cause).message
+    }))
     unreported = 0
   })
 })

@@ -1,6 +1,9 @@
 /**
  * `RelayTransport` inside the process, for tests of applications and for simulations: no sockets, no timers, the same order of
  * events every time. `MemoryNetwork` disturbs it.
+ *
+ * A trap under `TestClock`: closing a connection with more bytes queued than the socket buffer takes, to a peer that does not pull,
+ * waits for 2 s of that clock, as it should. A test that ends so must move the clock.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -9,6 +9,9 @@ import * as FiberSet from "effect/FiberSet"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 
+/** A conversation without latency never ends by itself; after so many tasks the rest of the program has a turn. */
+const maxTasksPerTurn = 1_000
+
 export interface MemoryTimeline {
   /** Monotonic nanoseconds. */
   readonly now: () => bigint
@@ -23,10 +26,28 @@ export const make: Effect.Effect<MemoryTimeline, never, Scope.Scope> = Effect.ge
   const clock = yield* Clock.Clock
   const scheduler = yield* Scheduler.Scheduler
   const dispatcher = scheduler.makeDispatcher()
+  let queue: Array<() => void> = []
+  let draining = false
+  // What tasks cause runs in the same turn, because `TestClock.adjust` waits for one turn before it moves.
+  const drain = () => {
+    draining = true
+    let done = 0
+    try {
+      while (done < queue.length && done < maxTasksPerTurn) queue[done++]!()
+    } finally {
+      queue = queue.slice(done)
+      draining = false
+      if (queue.length > 0) dispatcher.scheduleTask(drain, 0)
+    }
+  }
   const run = yield* FiberSet.makeRuntime<never, void, never>()
   return {
     now: () => clock.monotonicTimeNanosUnsafe(),
-    soon: (task) => dispatcher.scheduleTask(task, 0),
+    soon: (task) => {
+      queue.push(task)
+      // One turn a task, even if the first of them drains all: `TestClock` waits for those that were scheduled by what it woke.
+      if (!draining) dispatcher.scheduleTask(drain, 0)
+    },
     after: (nanos, task) => {
       run(Effect.andThen(Effect.sleep(Duration.nanos(nanos)), Effect.sync(task)))
     }

@@ -2,8 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as ChildProcess from "node:child_process"
+import * as DiagnosticsChannel from "node:diagnostics_channel"
 import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
@@ -69,6 +71,8 @@ const serveEcho = Effect.fnUntraced(function*(address: Address) {
 
 const run = <A, E>(body: Effect.Effect<A, E, RelayTransport | Scope.Scope>) =>
   Effect.provide(Effect.scoped(body), RelayTransportNode.layer)
+
+const logged: Array<unknown> = []
 
 describe("RelayTransportNode, what only TCP has", () => {
   it.live("I19: answers two small writes of each side without waiting for acknowledgements", () =>
@@ -244,6 +248,48 @@ describe("RelayTransportNode, what only TCP has", () => {
       assert.deepStrictEqual(yield* nextEvent, { error: "Exhausted", detail: "EMFILE" })
       yield* Effect.sleep(100)
       yield* answers
+    })))
+
+  it.live("F4: an accept error is logged once in a while, never fatal", () =>
+    run(
+      Effect.gen(function*() {
+        const transport = yield* RelayTransport
+        const servers: Array<Net.Server> = []
+        const onListen = (message: unknown) => void servers.push((message as { readonly server: Net.Server }).server)
+        DiagnosticsChannel.subscribe("tracing:net.server.listen:asyncStart", onListen)
+        const { serve, ...address } = yield* transport.listen(anyPort)
+        DiagnosticsChannel.unsubscribe("tracing:net.server.listen:asyncStart", onListen)
+        yield* Effect.forkScoped(serve(echo, () => true))
+        // What `node:net` does when accept(2) fails.
+        for (let i = 0; i < 3; i++) {
+          servers[0]!.emit("error", Object.assign(new Error("accept EMFILE"), { code: "EMFILE" }))
+        }
+        const client = yield* transport.connect(address)
+        client.write(Uint8Array.of(1))
+        assert.deepStrictEqual([...yield* readExactly(client, 1)], [1])
+        assert.deepStrictEqual(logged, [["Could not accept connections", { errors: 1, reason: "Exhausted: EMFILE" }]])
+      }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => logged.push(message))])))
+    ))
+
+  it.live("closes without waiting for a peer that keeps its half open", () =>
+    run(Effect.gen(function*() {
+      const transport = yield* RelayTransport
+      const server = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const server = Net.createServer({ allowHalfOpen: true }, (socket) => socket.on("error", () => {}).resume())
+          await once(server.listen(0, "127.0.0.1"), "listening")
+          return server
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const { port } = server.address() as Net.AddressInfo
+      const open = descriptors()
+      const started = process.hrtime.bigint()
+      yield* Effect.scoped(Effect.map(transport.connect({ host: "127.0.0.1", port }), (connection) => {
+        connection.write(pattern(1_000))
+      }))
+      assert.isBelow(Number(process.hrtime.bigint() - started) / 1e6, 500)
+      assert.isAtMost(descriptors(), open + 1)
     })))
 
   it.live("serves an echo to a listener address given by name", () =>

@@ -169,6 +169,23 @@ export const conformance = <R>(subject: TransportUnderTest<R>): void => {
         assert.strictEqual(read.error.kind, "Ended")
       })))
 
+    test("a closing side takes what the far side still writes, so that the far side comes to read", () =>
+      run(Effect.gen(function*() {
+        const { client, closeClient, server } = yield* pair
+        const bytes = pattern(12_000_000, 9)
+        client.write(bytes.slice())
+        const serving = yield* Effect.forkScoped(
+          Effect.andThen(writeAll(server, pattern(12_000_000), 1 << 16), readToEnd(server))
+        )
+        yield* elapse(50)
+        const closing = yield* Effect.forkScoped(closeClient)
+        const read = yield* Fiber.join(serving)
+        assert.isTrue(Buffer.compare(read.bytes, bytes) === 0)
+        assert.strictEqual(read.error.kind, "Ended")
+        yield* elapse(50)
+        assert.isDefined(closing.pollUnsafe())
+      })))
+
     test("delivers a last word to a side that is still sending", () =>
       run(Effect.gen(function*() {
         const { client, closeClient, server } = yield* pair
@@ -185,12 +202,16 @@ export const conformance = <R>(subject: TransportUnderTest<R>): void => {
         const { accepted, address } = yield* listener()
         const sending = yield* Effect.forkScoped(subject.sendAndReset(address, pattern(3_000)))
         const server = yield* accepted
+        let drained = 0
+        server.onDrain(() => drained++)
         yield* Fiber.join(sending)
         const { bytes, error } = yield* readToEnd(server)
         assert.deepStrictEqual(bytes, pattern(3_000))
         assert.strictEqual(error.kind, "Reset")
         assert.isTrue(server.write(Uint8Array.of(1)))
         assert.strictEqual(server.pendingBytes(), 0)
+        yield* elapse(20)
+        assert.strictEqual(drained, 0, "nobody waited")
       })))
 
     test("wakes a blocked writer when the stream breaks, after its reader", () =>
@@ -326,6 +347,18 @@ export const conformance = <R>(subject: TransportUnderTest<R>): void => {
         yield* elapse(20)
         yield* Effect.forkScoped(serve(echo, () => true))
         assert.deepStrictEqual(yield* readExactly(early, 1_000), pattern(1_000))
+      })))
+
+    test("a connection that breaks before serve harms nobody", () =>
+      run(Effect.gen(function*() {
+        const transport = yield* RelayTransport
+        const { serve, ...address } = yield* transport.listen(anyPort)
+        yield* subject.sendAndReset(address, pattern(10))
+        yield* elapse(20)
+        yield* Effect.forkScoped(serve(echo, () => true))
+        const fine = yield* transport.connect(address)
+        fine.write(Uint8Array.of(1))
+        assert.deepStrictEqual([...yield* readExactly(fine, 1)], [1])
       })))
 
     test("destroys a connection that is not admitted, before it has a handler", () =>
