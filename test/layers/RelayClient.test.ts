@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import type { PublicKey } from "../../src/schema/Bytes.ts"
-import { hex, unhex } from "../utils/plainCrypto.ts"
-import { address, bytes, key, keys, provide, settle, start } from "../utils/relayClientHarness.ts"
+import { hex, unhex, watchedCrypto } from "../utils/plainCrypto.ts"
+import { address, bytes, key, keys, provide, provideWith, settle, start } from "../utils/relayClientHarness.ts"
 import { ScriptedRelays } from "../utils/ScriptedRelays.ts"
 
 describe("RelayClient.run", () => {
@@ -229,6 +229,29 @@ describe("RelayClient.run", () => {
       yield* settle
       assert.deepStrictEqual(relay.packets.filter((packet) => packet[0] !== 4), [])
     }).pipe(provide))
+
+  it.effect("G1: no cipher is left when a session ends, at whatever stage", () => {
+    const { crypto, open } = watchedCrypto()
+    return Effect.gen(function*() {
+      const script = yield* ScriptedRelays
+      const whole = yield* start()
+      assert.strictEqual(open.size, 1)
+      whole.relay.end("Reset")
+      yield* whole.reason
+      assert.strictEqual(open.size, 0)
+      script.onAccept = (relay) => (relay.answersHello = false)
+      const silent = yield* start()
+      assert.strictEqual(open.size, 1)
+      yield* TestClock.adjust(10_000)
+      assert.deepInclude(yield* silent.reason, { _tag: "RelayTimedOut", stage: "Handshake" })
+      const interrupted = yield* start()
+      yield* Fiber.interrupt(interrupted.fiber)
+      const wrong = yield* start()
+      script.relays.at(-1)!.sendRaw(new Uint8Array(96))
+      yield* wrong.reason
+      assert.strictEqual(open.size, 0)
+    }).pipe(provideWith(crypto))
+  })
 
   it.effect("packets sent outside a read leave together in the next microtask", () =>
     Effect.gen(function*() {

@@ -6,6 +6,22 @@ import { RelaySettings } from "../../src/services/RelaySettings.ts"
 import { unhex } from "../utils/plainCrypto.ts"
 import { bytes, key, pingsOf, provide, settle, start } from "../utils/relayClientHarness.ts"
 
+/** The test's clock, whose monotonic time can run ahead of its timers, as when a program does not get to them. */
+const stallingClock = Effect.map(Clock.Clock, (clock) => {
+  let stalled = 0n
+  const stalling: Clock.Clock = {
+    ...clock,
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + stalled,
+    sleep: (duration) => clock.sleep(duration)
+  }
+  return {
+    clock: stalling,
+    stall: (millis: number) => {
+      stalled += BigInt(millis) * 1_000_000n
+    }
+  }
+})
+
 describe("RelayClient liveness", () => {
   it.effect("C10: pings every 30 s, and goes on for as long as they are answered", () =>
     Effect.gen(function*() {
@@ -51,18 +67,12 @@ describe("RelayClient liveness", () => {
 
   it.effect("a deadline that fires late because our own loop stood still gives the relay its time again", () =>
     Effect.gen(function*() {
-      const clock = yield* Clock.Clock
-      let stall = 0n
-      const stalling: Clock.Clock = {
-        ...clock,
-        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + stall,
-        sleep: (duration) => clock.sleep(duration)
-      }
-      const { end, reason, relay } = yield* start().pipe(Effect.provideService(Clock.Clock, stalling))
+      const { clock, stall } = yield* stallingClock
+      const { end, reason, relay } = yield* start().pipe(Effect.provideService(Clock.Clock, clock))
       relay.answersPings = false
       yield* TestClock.adjust(39_999)
       assert.isUndefined(end())
-      stall = 2_000_000_000n
+      stall(2_000)
       yield* TestClock.adjust(1)
       assert.isUndefined(end())
       yield* TestClock.adjust(9_999)
@@ -70,6 +80,24 @@ describe("RelayClient liveness", () => {
       yield* TestClock.adjust(1)
       assert.deepInclude(yield* reason, { _tag: "RelayTimedOut", stage: "Ping" })
     }).pipe(provide))
+
+  it.effect("a write deadline that fires late because our own loop stood still is given again", () =>
+    Effect.gen(function*() {
+      const { clock, stall } = yield* stallingClock
+      const { end, links, reason, relay } = yield* start().pipe(Effect.provideService(Clock.Clock, clock))
+      relay.accepts = false
+      links[0]!.sendOob(key(3), bytes(1))
+      yield* TestClock.adjust(2_999)
+      stall(2_000)
+      yield* TestClock.adjust(1)
+      yield* TestClock.adjust(2_999)
+      assert.isUndefined(end())
+      yield* TestClock.adjust(1)
+      assert.deepInclude(yield* reason, { _tag: "RelayTimedOut", stage: "Write" })
+    }).pipe(
+      provide,
+      Effect.provideService(RelaySettings, { ...RelaySettings.defaultValue(), writeTimeout: 3_000 })
+    ))
 
   it.effect("a relay whose socket takes nothing is lost after the write deadline", () =>
     Effect.gen(function*() {

@@ -75,6 +75,18 @@ describe("MarkWindow", () => {
     expect(driver.window.room).toBe(0)
   })
 
+  it("keeps room for a mark behind the last packet", () => {
+    const { window } = new Driver()
+    expect(window.room).toBe(128 * 1024 - markSize)
+    expect(window.fits(window.room + 1, false)).toBe(false)
+    expect(window.fits(window.room, false)).toBe(true)
+    window.sent(window.room, true)
+    window.mark(7, 1, 0)
+    expect(window.uncovered).toBe(128 * 1024)
+    expect(window.fits(urgentOverdraw - markSize + 1, true)).toBe(false)
+    expect(window.fits(urgentOverdraw - markSize, true)).toBe(true)
+  })
+
   it("a pong covers everything before its mark, earlier marks included", () => {
     const driver = new Driver()
     for (let i = 0; i < 3; i++) {

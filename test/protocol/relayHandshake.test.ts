@@ -1,13 +1,12 @@
 import * as Redacted from "effect/Redacted"
 import { createHash } from "node:crypto"
 import { describe, expect, it } from "vitest"
-import type { Cipher, Crypto } from "../../src/protocol/Crypto.ts"
 import { FrameSealer } from "../../src/protocol/FrameSealer.ts"
 import { RelayFrames } from "../../src/protocol/RelayFrames.ts"
 import { answerClientHello, clientHello, forgetHello, openServerHello } from "../../src/protocol/relayHandshake.ts"
 import type { PublicKey } from "../../src/schema/Bytes.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
-import { consecutive, hex, keyPairFrom, plainCrypto, unhex } from "../utils/plainCrypto.ts"
+import { consecutive, hex, keyPairFrom, plainCrypto, unhex, watchedCrypto } from "../utils/plainCrypto.ts"
 
 const relay = keyPairFrom(0x01)
 const client = keyPairFrom(0x21)
@@ -174,25 +173,9 @@ describe("relay handshake", () => {
   describe("secrets", () => {
     /** Watches every cipher and every random buffer that the handshake makes. */
     const watch = () => {
-      const open = new Set<Cipher>()
+      const { crypto, open } = watchedCrypto()
       const drawn: Array<Uint8Array> = []
       const entropy = EntropySeeded.make(3)
-      const crypto: Crypto = {
-        ...plainCrypto,
-        box: (theirs, ours) => {
-          const inner = plainCrypto.box(theirs, ours)
-          if (inner === undefined) return undefined
-          const cipher: Cipher = {
-            ...inner,
-            dispose: () => {
-              open.delete(cipher)
-              inner.dispose()
-            }
-          }
-          open.add(cipher)
-          return cipher
-        }
-      }
       const fill = (target: Uint8Array) => {
         entropy.fill(target)
         if (target.length === 32) drawn.push(target)

@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as ToxCryptoWasm from "../../src/layers/ToxCryptoWasm.ts"
-import type { Crypto, KeyPair } from "../../src/protocol/Crypto.ts"
+import type { Cipher, Crypto, KeyPair } from "../../src/protocol/Crypto.ts"
 import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
 
 export const plainCrypto: Crypto = Context.get(
@@ -27,3 +27,25 @@ export const consecutive = (first: number, length = 32): Uint8Array =>
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 export const unhex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"))
+
+/** The same cryptography, with the ciphers of key agreements that have not been disposed of. */
+export const watchedCrypto = (): { readonly crypto: Crypto; readonly open: Set<Cipher> } => {
+  const open = new Set<Cipher>()
+  const crypto: Crypto = {
+    ...plainCrypto,
+    box: (theirs, ours) => {
+      const inner = plainCrypto.box(theirs, ours)
+      if (inner === undefined) return undefined
+      const cipher: Cipher = {
+        ...inner,
+        dispose: () => {
+          open.delete(cipher)
+          inner.dispose()
+        }
+      }
+      open.add(cipher)
+      return cipher
+    }
+  }
+  return { crypto, open }
+}

@@ -4,6 +4,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import * as RelayClientLive from "../../src/layers/RelayClientLive.ts"
+import type { Crypto } from "../../src/protocol/Crypto.ts"
 import type { RelayLink, RelayLinkEvents } from "../../src/protocol/RelayLink.ts"
 import type { PublicKey } from "../../src/schema/Bytes.ts"
 import { Identity } from "../../src/services/Identity.ts"
@@ -20,13 +21,16 @@ export const key = (n: number) => new Uint8Array(32).fill(n) as PublicKey
 export const bytes = (...parts: Array<number | Uint8Array>) =>
   Uint8Array.from(parts.flatMap((part) => typeof part === "number" ? [part] : [...part]))
 
-const TestLayer = RelayClientLive.layer.pipe(
-  Layer.provide(Layer.succeed(ToxCrypto, plainCrypto)),
-  Layer.provide(Layer.succeed(Identity, { identity: keyPairFrom(0x61), dht: keys })),
-  Layer.provide(EntropySeeded.layer(5)),
-  Layer.provideMerge(ScriptedRelays.layer)
-)
-export const provide = Effect.provide(TestLayer)
+const layerWith = (crypto: Crypto) =>
+  RelayClientLive.layer.pipe(
+    Layer.provide(Layer.succeed(ToxCrypto, ToxCrypto.of(crypto))),
+    Layer.provide(Layer.succeed(Identity, { identity: keyPairFrom(0x61), dht: keys })),
+    Layer.provide(EntropySeeded.layer(5)),
+    Layer.provideMerge(ScriptedRelays.layer)
+  )
+export const provide = Effect.provide(layerWith(plainCrypto))
+/** With other cryptography, such as one that is watched. */
+export const provideWith = (crypto: Crypto) => Effect.provide(layerWith(crypto))
 export const settle = TestClock.adjust(0)
 
 /** Records everything that a connection reports. */
