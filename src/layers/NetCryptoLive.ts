@@ -78,7 +78,7 @@ export const layer = Layer.effect(
       onAcknowledged: (session) => channels.get(session)?.onAcknowledged(),
       onTouched: (session) => touched.add(session),
       onEstablished: (peer, session) => {
-        const id = toHex(peer.identityKey)
+        const { id } = peer
         const channel = new NetCryptoChannel(peer, session)
         channels.set(session, channel)
         const waiting = callers.get(id)
@@ -88,7 +88,7 @@ export const layer = Layer.effect(
         } else if (!Queue.offerUnsafe(incoming, channel)) peer.close()
       },
       onEnded: (peer, session, reason) => {
-        const id = toHex(peer.identityKey)
+        const { id } = peer
         const error = fail(id, endReason(reason, numbers.connectionTimeout))
         if (session !== undefined) {
           touched.delete(session)
@@ -103,7 +103,7 @@ export const layer = Layer.effect(
       },
       onHandshake: (bytes, route) => onHandshake(bytes, route),
       answerCookieRequest: (bytes, reply) => answerCookieRequest(bytes, undefined, reply),
-      wake: (peer) => peers.get(toHex(peer.identityKey))?.timer.wake()
+      wake: (peer) => peers.get(peer.id)?.timer.wake()
     }
 
     const enlist = (identityKey: PublicKey, dhtKey: PublicKey): CryptoPeer => {
@@ -118,7 +118,7 @@ export const layer = Layer.effect(
     }
 
     const forget = (peer: CryptoPeer): void => {
-      const id = toHex(peer.identityKey)
+      const { id } = peer
       if (peers.get(id)?.peer !== peer) return
       peers.get(id)!.timer.stop()
       peers.delete(id)

@@ -199,6 +199,7 @@ export class ClientLink implements RelayLink {
   }
 
   room(): number {
+    if (this.#marks.isFull) this.#noteFull()
     return this.#ended || this.#socketFull ? 0 : this.#marks.room
   }
 

@@ -84,7 +84,7 @@ export class CongestionControl {
       const last = this.#rates.length - 1
       if (last < 0) this.#rates.push(rate)
       else if (rate > this.#rates[last]!) this.#rates[last] = rate
-      if (deliveredThen >= this.#roundEnd) this.#nextRound(now, delivered, isLimited)
+      if (deliveredThen >= this.#roundEnd) this.#nextRound(delivered, isLimited)
     }
     if (this.#drainUntil > 0 && (now >= this.#drainUntil || inFlight <= minWindow)) {
       this.#drainUntil = 0
@@ -103,6 +103,7 @@ export class CongestionControl {
   /** Packets that were lost (not merely moved to another relay) are sent again. */
   onLoss(bytes: number): void {
     this.#roundLost += bytes
+    this.#isStarting = false
   }
 
   /** The data goes another way now: its rate and round trip have to be found again, from half of what worked before. */
@@ -141,7 +142,7 @@ export class CongestionControl {
     }
   }
 
-  #nextRound(now: number, delivered: number, isLimited: boolean): void {
+  #nextRound(delivered: number, isLimited: boolean): void {
     this.#roundEnd = delivered
     const lossy = this.#roundLost > heavyLoss * (this.#roundLost + this.#roundDelivered)
     this.#roundLost = this.#roundDelivered = 0

@@ -6,7 +6,7 @@
  * A session that has gone silent is not given up: the peer is asked for a cookie beside it. A peer that answers that, but no
  * packet of the session, has been restarted, and is called anew; the same process answers both, and nothing happens.
  */
-import { equalBytes, type PublicKey } from "../schema/Bytes.ts"
+import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import * as Packet from "../schema/NetCryptoPacket.ts"
 import type { CookieJar } from "./CookieJar.ts"
 import type { Cipher, Crypto, KeyPair } from "./Crypto.ts"
@@ -65,6 +65,8 @@ const answerInterval = 100
 
 export class CryptoPeer implements PeerPathEvents {
   readonly identityKey: PublicKey
+  /** The identity key in hexadecimal. */
+  readonly id: string
   readonly #host: PeerHost
   readonly #sessionHost: SessionHost
   path: PeerPath
@@ -81,6 +83,7 @@ export class CryptoPeer implements PeerPathEvents {
   constructor(host: PeerHost, identityKey: PublicKey, dhtKey: PublicKey) {
     this.#host = host
     this.identityKey = identityKey
+    this.id = toHex(identityKey)
     this.#sessionHost = {
       ...host,
       onConfirmed: (session) => this.#onConfirmed(session),

@@ -27,7 +27,7 @@ export interface RelayLink {
   readonly sendOnion: (payload: Uint8Array) => boolean
   /** Sends a forward request (type 10), the bytes after the type. False when full. */
   readonly sendForward: (payload: Uint8Array) => boolean
-  /** Bytes of data frames that may be sent now without overdrawing. */
+  /** Bytes of data frames that may be sent now without overdrawing. When they are too few for a packet, `onWritable` follows. */
   readonly room: () => number
   /**
    * Since when, in monotonic milliseconds, the window has been full without the relay taking anything; undefined while bytes move.
