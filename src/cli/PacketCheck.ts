@@ -13,17 +13,21 @@ export class PacketCheck {
   #bytes = 0
   #damaged = 0
   #displaced = 0
-  #next = 0
+  #next: number | undefined
   #first = 0n
   #last = 0n
   #longestGap = 0n
   /** Slot `sequence mod 65536` holds `sequence + 1`: doubles are noticed within that distance, in bounded memory. */
   readonly #recent: Float64Array | undefined
 
-  /** `ordered` is false for lossy packets, which may be missing and may overtake each other but must not come twice. */
-  constructor(ordered: boolean) {
-    this.#ordered = ordered
-    this.#recent = ordered ? undefined : new Float64Array(65_536)
+  /**
+   * `ordered` is false for lossy packets, which may be missing and may overtake each other but must not come twice. `first` is the
+   * sequence number to begin with; undefined takes whatever comes, as pings of the reference peer begin with 1.
+   */
+  constructor(options: { readonly ordered: boolean; readonly first: number | undefined }) {
+    this.#ordered = options.ordered
+    this.#next = options.first
+    this.#recent = options.ordered ? undefined : new Float64Array(65_536)
   }
 
   get packets(): number {
@@ -46,7 +50,7 @@ export class PacketCheck {
       this.#damaged++
       return
     }
-    if (sequence !== this.#next) this.#displaced++
+    if (sequence !== (this.#next ?? sequence)) this.#displaced++
     this.#next = sequence + 1
     if (this.#recent !== undefined) {
       const slot = sequence & 0xffff

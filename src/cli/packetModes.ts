@@ -106,7 +106,7 @@ export const ping = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Result, NetCryptoError> {
   const clock = yield* Clock.Clock
   const id = traffic.lossy ? Payload.lossyId : Payload.losslessId
-  const check = new PacketCheck(!traffic.lossy)
+  const check = new PacketCheck({ ordered: !traffic.lossy, first: 0 })
   const roundTrips: Array<number> = []
   let awaited: { readonly sequence: number; readonly reply: Deferred.Deferred<bigint> } | undefined
   const onPacket = (packet: Uint8Array) => {
@@ -155,13 +155,13 @@ export interface Receiver {
 
 /** The bookkeeping that sink and echo share: one check per flood, a result when its final packet arrives. */
 class Account {
-  readonly #ordered: boolean
+  readonly #kind: { readonly ordered: boolean; readonly first: number | undefined }
   #check: PacketCheck
   #final: number | undefined
 
-  constructor(lossy: boolean) {
-    this.#ordered = !lossy
-    this.#check = new PacketCheck(this.#ordered)
+  constructor(options: { readonly lossy: boolean; readonly echo: boolean }) {
+    this.#kind = { ordered: !options.lossy, first: options.echo ? undefined : 0 }
+    this.#check = new PacketCheck(this.#kind)
   }
 
   /** Whether the final packet has arrived. */
@@ -190,7 +190,7 @@ class Account {
   /** The result, and a fresh account. */
   take(): Result {
     const result = this.result()
-    this.#check = new PacketCheck(this.#ordered)
+    this.#check = new PacketCheck(this.#kind)
     this.#final = undefined
     return result
   }
@@ -205,7 +205,7 @@ export const receive = Effect.fnUntraced(function*(
   options: { readonly lossy: boolean; readonly echo: boolean }
 ): Effect.fn.Return<Receiver> {
   const clock = yield* Clock.Clock
-  const account = new Account(options.lossy)
+  const account = new Account(options)
   const backlog: Array<Uint8Array> = []
   const results: Array<Result> = []
   let arrived = Deferred.makeUnsafe<void>()

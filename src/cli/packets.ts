@@ -80,8 +80,13 @@ const use = (output: Output.Output, input: Input, connection: NetCryptoConnectio
       case "sink":
       case "echo": {
         const receiver = yield* Modes.receive(connection, { lossy: input.lossy, echo: input.mode === "echo" })
+        const next = Effect.tapError(receiver.next, (error) => {
+          // Pings have no last packet: whoever sent them just closes.
+          const result = receiver.soFar()
+          return isFarewell(input, error) && result.packets > 0 ? printDone(output, input, result) : Effect.void
+        })
         while (true) {
-          const result = yield* receiver.next
+          const result = yield* next
           yield* printDone(output, input, result)
           if (!input.once) continue
           yield* Effect.timeoutOption(connection.closed, farewellTimeout)

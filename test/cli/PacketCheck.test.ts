@@ -10,7 +10,7 @@ const feed = (check: PacketCheck, sequences: ReadonlyArray<number>, size = 20) =
 
 describe("PacketCheck", () => {
   it("is fine with a complete run", () => {
-    const check = new PacketCheck(true)
+    const check = new PacketCheck({ ordered: true, first: 0 })
     feed(check, [0, 1, 2, 3])
     expect(check.inOrder).toBe(true)
     expect(check.isFine(4)).toBe(true)
@@ -27,7 +27,7 @@ describe("PacketCheck", () => {
     ] as const
   ) {
     it(`notices ${what}`, () => {
-      const check = new PacketCheck(true)
+      const check = new PacketCheck({ ordered: true, first: 0 })
       feed(check, sequences)
       expect(check.inOrder).toBe(false)
       expect(check.isFine(sequences.length)).toBe(false)
@@ -35,14 +35,22 @@ describe("PacketCheck", () => {
   }
 
   it("notices a missing end", () => {
-    const check = new PacketCheck(true)
+    const check = new PacketCheck({ ordered: true, first: 0 })
     feed(check, [0, 1, 2])
     expect(check.inOrder).toBe(true)
     expect(check.isFine(4)).toBe(false)
   })
 
+  it("takes any beginning where none is asked for", () => {
+    const check = new PacketCheck({ ordered: true, first: undefined })
+    feed(check, [1, 2, 3])
+    expect(check.isFine(3)).toBe(true)
+    feed(check, [5])
+    expect(check.inOrder).toBe(false)
+  })
+
   it("notices a damaged pattern", () => {
-    const check = new PacketCheck(true)
+    const check = new PacketCheck({ ordered: true, first: 0 })
     const packet = Payload.encode(160, 0, 20, 0n)
     packet[19] = packet[19]! ^ 1
     check.add(packet, 0n)
@@ -51,7 +59,7 @@ describe("PacketCheck", () => {
   })
 
   it("lets lossy packets be missing and overtake each other, but not come twice or damaged", () => {
-    const check = new PacketCheck(false)
+    const check = new PacketCheck({ ordered: false, first: 0 })
     feed(check, [3, 1, 65_537])
     expect(check.inOrder).toBe(false)
     expect(check.isFine(70_000)).toBe(true)
@@ -61,7 +69,7 @@ describe("PacketCheck", () => {
   })
 
   it("measures the longest gap and the rate", () => {
-    const check = new PacketCheck(true)
+    const check = new PacketCheck({ ordered: true, first: 0 })
     expect(check.longestGap).toBeUndefined()
     check.add(Payload.encode(160, 0, 1000, 0n), 5_000_000n)
     expect(check.megabytesPerSecond).toBeUndefined()

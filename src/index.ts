@@ -1,0 +1,89 @@
+/**
+ * The main entry point: services, errors, settings, what is sent, and the layers that run on any platform. It imports nothing of
+ * Node; see `effect-causeway/node` for that. Layers are namespaces, so that a program says `NetCryptoLive.layer`.
+ */
+
+// What is sent
+export { equalBytes, fromHex, PublicKey, PublicKeyFromHex, toHex } from "./schema/Bytes.ts"
+export {
+  formatHostPort,
+  formatRelayAddress,
+  parseHostPort,
+  parseRelayAddress,
+  RelayAddress,
+  RelayAddressFromString
+} from "./schema/RelayAddress.ts"
+export {
+  decodeTicket,
+  encodeTicket,
+  maxTicketEndpoints,
+  maxTicketRelays,
+  Ticket,
+  TicketInvalid,
+  ticketPrefix
+} from "./schema/Ticket.ts"
+
+// Words of the plain code that appear in the contracts
+export type { Cipher, Crypto, KeyPair, SecretKey } from "./protocol/Crypto.ts"
+export type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./protocol/PeerPath.ts"
+export type { RelayLink, RelayLinkEvents } from "./protocol/RelayLink.ts"
+export type { SessionMuxCounts } from "./protocol/SessionMux.ts"
+
+// Services
+export {
+  ConnectionRegistry,
+  type OobHandler,
+  type RegistryEvent,
+  type RelayStatus
+} from "./services/ConnectionRegistry.ts"
+export { Entropy } from "./services/Entropy.ts"
+export {
+  generate as generateIdentity,
+  generateKeyPair,
+  Identity,
+  type IdentityKeys,
+  keyPair
+} from "./services/Identity.ts"
+export {
+  NetCrypto,
+  type NetCryptoConnection,
+  type NetCryptoHandlers,
+  type NetCryptoStats,
+  type PeerAddress
+} from "./services/NetCrypto.ts"
+export { type BridgeEvents, NetCryptoBridge } from "./services/NetCryptoBridge.ts"
+export { RelayClient, type RelayState } from "./services/RelayClient.ts"
+export { RelayServer, type RelayServerStats } from "./services/RelayServer.ts"
+export {
+  RelayTransport,
+  type TransportConnection,
+  TransportError,
+  type TransportListener
+} from "./services/RelayTransport.ts"
+export { type ByteSession, type ByteSessionStats, Sessions } from "./services/Sessions.ts"
+export { ToxCrypto } from "./services/ToxCrypto.ts"
+
+// Errors; their reasons are matched by tag, with `Effect.catchReason`
+export { IdentityError, IdentityErrorReason } from "./services/IdentityError.ts"
+export { NetCryptoError, NetCryptoErrorReason } from "./services/NetCryptoError.ts"
+export { RelayError, RelayErrorReason } from "./services/RelayError.ts"
+export { SessionError, SessionErrorReason } from "./services/SessionError.ts"
+export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
+
+// Settings
+export { type NetCryptoNumbers, NetCryptoSettings } from "./services/NetCryptoSettings.ts"
+export { type RegistryNumbers, RegistrySettings, RegistrySettingsInvalid } from "./services/RegistrySettings.ts"
+export { type RelayServerNumbers, RelayServerSettings } from "./services/RelayServerSettings.ts"
+export { type RelayNumbers, RelaySettings } from "./services/RelaySettings.ts"
+export { type SessionNumbers, SessionSettings } from "./services/SessionSettings.ts"
+
+// Layers that run anywhere
+export * as ConnectionRegistryLive from "./layers/ConnectionRegistryLive.ts"
+export * as EntropyWebCrypto from "./layers/EntropyWebCrypto.ts"
+export * as IdentityFresh from "./layers/IdentityFresh.ts"
+export * as NetCryptoBridgeLive from "./layers/NetCryptoBridgeLive.ts"
+export * as NetCryptoLive from "./layers/NetCryptoLive.ts"
+export * as RelayClientLive from "./layers/RelayClientLive.ts"
+export * as RelayServerLive from "./layers/RelayServerLive.ts"
+export * as SessionsLive from "./layers/SessionsLive.ts"
+export * as ToxCryptoWasm from "./layers/ToxCryptoWasm.ts"

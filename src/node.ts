@@ -1,0 +1,8 @@
+/**
+ * The entry point `effect-causeway/node`: the layers that need Node, each a namespace (`RelayTransportNode.layer`).
+ */
+export * as EntropyLive from "./layers/EntropyLive.ts"
+export * as IdentityFile from "./layers/IdentityFile.ts"
+export * as RelayTransportNode from "./layers/RelayTransportNode.ts"
+export * as ToxCryptoAuto from "./layers/ToxCryptoAuto.ts"
+export * as ToxCryptoNative from "./layers/ToxCryptoNative.ts"
