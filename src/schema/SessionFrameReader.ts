@@ -26,7 +26,8 @@ export interface SessionFrames {
   readonly problem: SessionFrameInvalid | undefined
 }
 
-const firstCapacity = 512
+/** A frame of a byte session at once, with nothing to copy again: doubling towards it costs a bulk transfer twice its bytes in garbage. */
+const firstCapacity = 17 * 1024
 
 export class SessionFrameReader {
   private readonly maxFrameSize: number
