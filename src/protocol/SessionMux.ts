@@ -6,44 +6,12 @@
  */
 import type { LinkHello } from "../schema/LinkControl.ts"
 import * as Frame from "../schema/SessionFrame.ts"
-import { type ByteSessionNumbers, ByteSessionState, shortened } from "./ByteSessionState.ts"
+import { ByteSessionState, shortened } from "./ByteSessionState.ts"
 import { LinkStream } from "./LinkStream.ts"
 import { SessionCode, type SessionFault } from "./sessionFault.ts"
+import { SessionIds } from "./SessionIds.ts"
+import type { SessionMuxCounts, SessionMuxOptions } from "./sessionMuxOptions.ts"
 
-/** Numbers of a link. Sizes are bytes. */
-export interface SessionMuxNumbers extends ByteSessionNumbers {
-  readonly maxFrameSize: number
-  /** Replies to the peer (pongs, refusals) that may wait; with more of them nothing is taken from the peer until they have gone. */
-  readonly replyBacklog: number
-  /** Sessions opened by the peer, at most. */
-  readonly maxIncomingSessions: number
-}
-
-/** What a link has dropped or refused, by cause. */
-export interface SessionMuxCounts {
-  readonly unknownSession: number
-  readonly ignoredFrames: number
-  readonly ignoredPackets: number
-  readonly refusedSessions: number
-}
-
-export interface SessionMuxOptions {
-  readonly hello: LinkHello
-  /** Our identity key is the greater one, compared as bytes: it decides which ids are ours. */
-  readonly greater: boolean
-  readonly numbers: SessionMuxNumbers
-  readonly trySend: (packet: Uint8Array) => boolean
-  /** Stops (true) or resumes (false) the delivery of packets. */
-  readonly hold: (held: boolean) => void
-  /** The link itself changed: the hello, an offered session, its end. Called inside packet processing: only take note. */
-  readonly onChange: () => void
-  /** A Credit is waiting: call `creditInterval` when the interval has passed. */
-  readonly onCreditLater: () => void
-}
-
-const firstOpenedId = 0x8000_0000
-const greaterBit = 0x4000_0000
-const halfSize = 0x4000_0000
 /** Frame bytes put on the link before it is sent. */
 const batchSize = 64 * 1024
 
@@ -62,13 +30,13 @@ export class SessionMux {
   goneAway: SessionFault | undefined = undefined
   private readonly options: SessionMuxOptions
   private readonly link: LinkStream
+  private readonly ids: SessionIds
   private readonly sessions = new Map<number, ByteSessionState>()
   /** Sessions with something to send, in the order of their turns. */
   private readonly turns = new Set<ByteSessionState>()
   /** Sessions of the peer that nobody has accepted. */
   private readonly offers: Array<ByteSessionState> = []
   private incoming = 0
-  private nextOpened = 0
   private replies: Array<Uint8Array> = []
   private replyBytes = 0
   private held = false
@@ -83,7 +51,8 @@ export class SessionMux {
 
   constructor(options: SessionMuxOptions) {
     this.options = options
-    const { hello, numbers, trySend } = options
+    const { greater, hello, numbers, trySend } = options
+    this.ids = new SessionIds(greater)
     this.link = new LinkStream({ hello, trySend, maxFrameSize: numbers.maxFrameSize })
   }
 
@@ -107,7 +76,7 @@ export class SessionMux {
   /** Begins a session of ours. Throws on a name that no Open can carry. */
   open(name: string): ByteSessionState {
     if (encoder.encode(name).length > maxNameSize) throw new RangeError(`a session name of over ${maxNameSize} bytes`)
-    const session = ByteSessionState.opened(this.freshId(), name, this.options.numbers)
+    const session = ByteSessionState.opened(this.ids.next((id) => this.sessions.has(id)), name, this.options.numbers)
     const fault = this.fault ?? this.goneAway
     if (fault !== undefined) {
       session.fail(fault)
@@ -288,8 +257,7 @@ export class SessionMux {
 
   private onOpen(frame: Frame.Open): void {
     const id = frame.sessionId
-    const half = firstOpenedId + (this.options.greater ? 0 : greaterBit)
-    if (id < half || id >= half + halfSize || id === Frame.linkSessionId) {
+    if (!this.ids.isPeers(id)) {
       return this.violate(`Open with session id ${id}, which is not the peer's to give`)
     }
     if (this.sessions.has(id)) return this.violate(`Open with session id ${id}, which is in use`)
@@ -334,15 +302,5 @@ export class SessionMux {
     if (this.held || this.replyBytes <= this.options.numbers.replyBacklog) return
     this.held = true
     this.options.hold(true)
-  }
-
-  /** The next id of our half that is not in use. */
-  private freshId(): number {
-    const half = firstOpenedId + (this.options.greater ? greaterBit : 0)
-    for (;;) {
-      const id = half + this.nextOpened
-      this.nextOpened = (this.nextOpened + 1) % halfSize
-      if (id !== Frame.linkSessionId && !this.sessions.has(id)) return id
-    }
   }
 }

@@ -1,5 +1,6 @@
 /** Two multiplexers joined by a fake connection whose deliveries the test decides, and the frames of one side spoken by hand. */
-import { type SessionMux, SessionMux as Mux, type SessionMuxNumbers } from "../../src/protocol/SessionMux.ts"
+import { SessionMux } from "../../src/protocol/SessionMux.ts"
+import type { SessionMuxNumbers } from "../../src/protocol/sessionMuxOptions.ts"
 import { LinkHello } from "../../src/schema/LinkControl.ts"
 import { sessionStreamId } from "../../src/schema/NetCryptoPacket.ts"
 import { SessionFrame } from "../../src/schema/SessionFrame.ts"
@@ -29,7 +30,7 @@ const side = (end: FakeEnd, greater: boolean, some: Partial<SessionMuxNumbers>):
     end,
     creditLater: false,
     changes: 0,
-    mux: new Mux({
+    mux: new SessionMux({
       hello: hello(greater ? 2 : 1),
       greater,
       numbers: { ...numbers, ...some },
