@@ -12,6 +12,8 @@ import { SessionCode, type SessionFault } from "./sessionFault.ts"
 import { SessionIds } from "./SessionIds.ts"
 import type { SessionMuxCounts, SessionMuxOptions } from "./sessionMuxOptions.ts"
 
+export type { SessionMuxCounts } from "./sessionMuxOptions.ts"
+
 /** Frame bytes put on the link before it is sent. */
 const batchSize = 64 * 1024
 
