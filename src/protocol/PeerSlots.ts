@@ -41,6 +41,7 @@ export class PeerSlots implements PeerPath {
   readonly #options: PeerSlotsOptions
   #active: Slot | undefined
   #heard: RelayAddress | undefined
+  #isClosed = false
 
   constructor(options: PeerSlotsOptions) {
     this.#options = options
@@ -63,18 +64,23 @@ export class PeerSlots implements PeerPath {
 
   readonly room = (): number => this.#active?.entry.link?.room() ?? 0
 
-  readonly tie = (relay: RelayAddress): void => this.#options.tie(relay)
+  readonly tie = (relay: RelayAddress): void => {
+    if (!this.#isClosed) this.#options.tie(relay)
+  }
 
   readonly send = (frame: Uint8Array, length: number, urgent: boolean): SendOutcome => {
     const active = this.#active
     if (active === undefined) return this.#sendOob(frame, length)
     if (sendThrough(active, frame, length, urgent)) return "sent"
     if (!this.#isStuck(active)) return "blocked"
-    // It took nothing for too long: the next relay is used; the full one is not dropped (rows T23, T24).
-    const next = this.#next(active)
-    if (next === undefined || !sendThrough(next, frame, length, urgent)) return "blocked"
-    this.#activate(next)
-    return "sent"
+    // It took nothing for too long: the next relay that takes it is used; the full one is not dropped (rows T23, T24).
+    for (const next of this.#others(active)) {
+      if (!sendThrough(next, frame, length, urgent)) continue
+      // The send itself may have ended the connection to that relay.
+      if (next.status === "online") this.#activate(next)
+      return "sent"
+    }
+    return "blocked"
   }
 
   readonly moveOn = (): boolean => {
@@ -98,9 +104,14 @@ export class PeerSlots implements PeerPath {
   }
 
   readonly close = (): void => {
+    // A second call must not close the path that somebody has opened to the same key since.
+    if (this.#isClosed) return
+    this.#isClosed = true
+    const active = this.#active
     this.#active = undefined
     this.#options.onClosed()
     this.slots.length = 0
+    if (active !== undefined) this.#options.onCarrier(undefined)
   }
 
   /** The relay has answered our routing request: at least out-of-band packets can be sent now. */
@@ -128,12 +139,14 @@ export class PeerSlots implements PeerPath {
 
   /** No relay at random: the same one until it cannot, then the one least recently suspected (rows T21, T22). */
   #next(active: Slot): Slot | undefined {
-    let best: Slot | undefined
-    for (const slot of this.slots) {
-      if (slot === active || slot.status !== "online") continue
-      if (best === undefined || slot.suspectedAt < best.suspectedAt) best = slot
-    }
-    return best
+    return this.#others(active)[0]
+  }
+
+  /** The other relays that the peer is online on, the least recently suspected first, else in the order of their ties. */
+  #others(active: Slot): Array<Slot> {
+    return this.slots
+      .filter((slot) => slot !== active && slot.status === "online")
+      .sort((a, b) => a.suspectedAt === b.suspectedAt ? 0 : a.suspectedAt - b.suspectedAt)
   }
 
   #activate(slot: Slot | undefined): void {
