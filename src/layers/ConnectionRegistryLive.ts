@@ -30,9 +30,11 @@ export const layer = Layer.effect(
     if (!isValid(numbers)) return yield* new RegistrySettingsInvalid(numbers)
     const client = yield* RelayClient
     const now = monotonicMillis(yield* Clock.Clock)
+    const events = yield* PubSub.sliding<RegistryEvent>(256)
+    // Released after the relays, so that their losses are reported before the stream ends.
+    const closed = yield* Effect.acquireRelease(Effect.sync(() => Latch.makeUnsafe(false)), (latch) => latch.open)
     const fibers = yield* FiberMap.make<string>()
     const run = yield* FiberMap.runtime(fibers)<never>()
-    const events = yield* PubSub.sliding<RegistryEvent>(256)
     const confirmed = Latch.makeUnsafe(false)
     const states = new Map<string, RelayState>()
     let onOob: OobHandler = () => {}
@@ -62,7 +64,9 @@ export const layer = Layer.effect(
         publish({ _tag: isConnected ? "RelayConnected" : "RelayLost", relay })
       },
       onPeer: (peer, relay, isOnline) => publish({ _tag: isOnline ? "PeerOnline" : "PeerOffline", peer, relay }),
-      onCarrier: (peer, relay) => publish({ _tag: "CarrierChanged", peer, relay })
+      onCarrier: (peer, relay) => publish({ _tag: "CarrierChanged", peer, relay }),
+      onOnion: (relay, bytes) => publish({ _tag: "OnionResponse", relay, bytes: bytes.slice() }),
+      onForwarded: (relay, bytes) => publish({ _tag: "Forwarded", relay, bytes: bytes.slice() })
     })
 
     const status = (entry: RelayEntry): RelayStatus => ({
@@ -83,7 +87,7 @@ export const layer = Layer.effect(
         onBatchEnd = batchEnd
       },
       relays: Effect.sync(() => [...table.relays].map(status)),
-      events: Stream.fromPubSub(events),
+      events: Stream.fromPubSub(events).pipe(Stream.interruptWhen(closed.await)),
       awaitRelay: confirmed.await
     })
   })

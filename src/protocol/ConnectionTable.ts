@@ -27,6 +27,9 @@ export interface TableHost {
   readonly onRelay: (relay: RelayAddress, isConnected: boolean) => void
   readonly onPeer: (peer: PublicKey, relay: RelayAddress, isOnline: boolean) => void
   readonly onCarrier: (peer: PublicKey, relay: RelayAddress | undefined) => void
+  /** Packets of the onion and of forwarders concern no peer. The bytes are views that are valid only during the call. */
+  readonly onOnion: (relay: RelayAddress, bytes: Uint8Array) => void
+  readonly onForwarded: (relay: RelayAddress, bytes: Uint8Array) => void
 }
 
 /** One relay. Its key is its identity; the address may change. */
@@ -117,13 +120,13 @@ export class ConnectionTable {
 
   /** Gives the connection id back, or remembers that it must be when the response comes (defects A and E of the protocol). */
   #untie(slot: Slot): void {
-    const { entry } = slot
+    const { entry, status } = slot
     entry.slots.delete(slot)
-    if (slot.status !== "none") {
-      entry.byId[slot.connectionId] = undefined
-      entry.link?.disconnect(slot.connectionId)
-    }
     slot.status = "none"
+    if (status === "none") return
+    entry.byId[slot.connectionId] = undefined
+    entry.link?.disconnect(slot.connectionId)
+    if (status === "online") this.#host.onPeer(slot.peer.key, entry.relay, false)
   }
 
   #request(slot: Slot): void {
@@ -183,8 +186,8 @@ export class ConnectionTable {
         if (slot === undefined) host.onOob(sender, bytes, replyThrough(entry, sender.slice() as PublicKey))
         else slot.peer.events.onPacket(bytes, slot.route)
       },
-      onOnion: () => {},
-      onForwarded: () => {},
+      onOnion: (_, bytes) => host.onOnion(entry.relay, bytes),
+      onForwarded: (_, bytes) => host.onForwarded(entry.relay, bytes),
       onWritable: () => {
         for (const slot of entry.slots) slot.peer.onWritable(slot)
       },

@@ -25,6 +25,9 @@ export type RegistryEvent =
   | { readonly _tag: "PeerOffline"; readonly peer: PublicKey; readonly relay: RelayAddress }
   /** The relay that carries a peer's data changed; undefined: none. */
   | { readonly _tag: "CarrierChanged"; readonly peer: PublicKey; readonly relay: RelayAddress | undefined }
+  /** An onion response (type 9) or a forwarded packet (type 11): the bytes after the type. */
+  | { readonly _tag: "OnionResponse"; readonly relay: RelayAddress; readonly bytes: Uint8Array }
+  | { readonly _tag: "Forwarded"; readonly relay: RelayAddress; readonly bytes: Uint8Array }
 
 /** Receives out-of-band packets that belong to no peer tied to the relay they came by (row C06). */
 export type OobHandler = (sender: PublicKey, bytes: Uint8Array, route: ReplyRoute) => void
@@ -50,7 +53,10 @@ export class ConnectionRegistry extends Context.Service<ConnectionRegistry, {
   readonly attach: (onOob: OobHandler, onBatchEnd: () => void) => void
   /** A snapshot of all relays. */
   readonly relays: Effect.Effect<ReadonlyArray<RelayStatus>>
-  /** What happens, as it happens. A reader that falls behind by more than 256 events misses the oldest. */
+  /**
+   * What happens, as it happens; ends when the registry's scope closes. A reader that falls behind by more than 256 events misses
+   * the oldest.
+   */
   readonly events: Stream.Stream<RegistryEvent>
   /** Succeeds once a relay is confirmed. Fails never: put a deadline around it. */
   readonly awaitRelay: Effect.Effect<void>
