@@ -27,6 +27,13 @@ const longestStep = 1_000
 const sliceSize = 16 * 1024
 /** The same for a client whose output is blocked: at most 75 pongs, so that its own pings cannot fill its control queue. */
 const blockedSliceSize = 2 * 1024
+/**
+ * How many clients have an open batch at a time. Each holds a buffer of 64 KiB, of which the sealers keep as many for reuse: a round
+ * of pings to hundreds of clients would otherwise allocate one for each.
+ */
+const maxOpenBatches = 8
+/** How often admission forgets addresses and keys, milliseconds. */
+const pruneInterval = 5_000
 /** The id of our first ping starts with these bytes: a client knows by them that the relay is one of ours. */
 const causewayMark = Uint8Array.of(0x43, 0x57, 0x59, 0x01)
 
@@ -51,6 +58,7 @@ export class RelayServerCore {
   #clock: number | undefined
   /** Pings that this tick may still send. */
   #pings = 0
+  #nextPrune = 0
 
   constructor(options: RelayServerCoreOptions) {
     this.#options = options
@@ -125,10 +133,7 @@ export class RelayServerCore {
 
   /** Writes what the batch produced and ends the connections that it closed. Last call of every batch. */
   endBatch(): void {
-    for (let client = this.#touched.pop(); client !== undefined; client = this.#touched.pop()) {
-      client.touched = false
-      this.guard(client.connection, client.output, flushOutput)
-    }
+    this.#flush()
     for (let ended = this.#ending.pop(); ended !== undefined; ended = this.#ending.pop()) ended.port.end()
   }
 
@@ -143,7 +148,10 @@ export class RelayServerCore {
     // Clients that arrived together are not pinged together: sealing and writing to all of them would hold up everybody's data.
     this.#pings = 64 + (this.#clients.size >> 5)
     for (const connection of this.#connections) this.guard(connection, connection, this.#check)
-    this.#options.admission.prune(this.#shared.now)
+    if (this.#shared.now >= this.#nextPrune) {
+      this.#nextPrune = this.#shared.now + pruneInterval
+      this.#options.admission.prune(this.#shared.now)
+    }
     this.endBatch()
   }
 
@@ -256,8 +264,16 @@ export class RelayServerCore {
 
   #touch(client: RelayServerClient): void {
     if (client.touched) return
+    if (this.#touched.length >= maxOpenBatches) this.#flush()
     client.touched = true
     this.#touched.push(client)
+  }
+
+  #flush(): void {
+    for (let client = this.#touched.pop(); client !== undefined; client = this.#touched.pop()) {
+      client.touched = false
+      this.guard(client.connection, client.output, flushOutput)
+    }
   }
 
   #pingId(): Uint8Array {

@@ -14,7 +14,7 @@ import type { RelayServerPort, RelayServerShared } from "./RelayServerShared.ts"
  */
 const flushAt = 60 * 1024
 /** How much of the queue is sealed at a time: control packets that come meanwhile wait behind no more than this. */
-const drainAt = 16 * 1024
+const drainAt = 32 * 1024
 
 export class RelayServerOutput {
   readonly #sealer: FrameSealer

@@ -345,6 +345,48 @@ describe("RelayServerLive", () => {
       assert.isTrue(again.session.isOpen)
     }).pipe(Effect.provide(testLayer())))
 
+  it.effect("confirmed clients do not count as pending: one address may have any number of them", () =>
+    Effect.gen(function*() {
+      const { address } = yield* RelayServer
+      for (let i = 0; i < 40; i++) {
+        const client = yield* Client.login(address, settle).pipe(from("192.0.2.1"))
+        assert.isTrue(client.session.isOpen, `client ${i}`)
+        yield* TestClock.adjust("150 millis")
+      }
+      assert.deepInclude(yield* stats, { clients: 40, refused: 0, pending: 0 })
+    }).pipe(Effect.provide(testLayer())))
+
+  it.effect("G1: wipes the keys of a connection when it ends, however it ends, and all of them when the relay stops", () =>
+    Effect.gen(function*() {
+      const crypto = yield* ToxCrypto
+      const live = new Set<object>()
+      const watched = ToxCrypto.of({
+        ...crypto,
+        box: (theirs, ours) => {
+          const cipher = crypto.box(theirs, ours)
+          if (cipher === undefined) return undefined
+          live.add(cipher)
+          return { ...cipher, dispose: () => (live.delete(cipher), cipher.dispose()) }
+        }
+      })
+      const scope = yield* Scope.make()
+      const relay = Layer.provide(serverAlone, Layer.succeed(ToxCrypto)(watched))
+      const { address } = Context.get(yield* Layer.buildWithScope(relay, scope), RelayServer)
+      const network = yield* MemoryNetwork
+      const first = yield* Client.login(address, settle)
+      yield* Client.login(address, settle)
+      yield* Client.greet(address, settle)
+      assert.strictEqual(live.size, 3)
+      first.send(packets.ofSize(12, 1))
+      yield* settle
+      assert.strictEqual(live.size, 2)
+      network.connections().at(-1)!.reset()
+      yield* settle
+      assert.strictEqual(live.size, 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(live.size, 0)
+    }).pipe(Effect.provide(Layer.mergeAll(RelayTransportMemory.layer, ToxCryptoNative.layer, EntropySeeded.layer(3)))))
+
   it.effect("loopback may have any number, unless it is limited", () =>
     Effect.gen(function*() {
       const { address } = yield* RelayServer
