@@ -9,12 +9,13 @@ import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import { CookieJar } from "../protocol/CookieJar.ts"
-import { CryptoPeer, type EndReason, type PeerHost } from "../protocol/CryptoPeer.ts"
+import { CryptoPeer } from "../protocol/CryptoPeer.ts"
 import type { CryptoSession } from "../protocol/CryptoSession.ts"
 import { DhtCiphers } from "../protocol/DhtCiphers.ts"
 import { HandshakeLimits } from "../protocol/HandshakeLimits.ts"
 import * as Handshake from "../protocol/netCryptoHandshake.ts"
 import { PayloadSlab } from "../protocol/PayloadSlab.ts"
+import type { EndReason, PeerHost } from "../protocol/PeerHost.ts"
 import type { ReplyRoute } from "../protocol/PeerPath.ts"
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import { Entropy } from "../services/Entropy.ts"
@@ -106,9 +107,11 @@ export const layer = Layer.effect(
       wake: (peer) => peers.get(peer.id)?.timer.wake()
     }
 
-    const enlist = (identityKey: PublicKey, dhtKey: PublicKey): CryptoPeer => {
+    /** Undefined when another identity is reached by this DHT key: one path cannot serve two. */
+    const enlist = (identityKey: PublicKey, dhtKey: PublicKey): CryptoPeer | undefined => {
       const id = toHex(identityKey)
       const known = peers.get(id)
+      for (const { peer } of peers.values()) if (peer !== known?.peer && peer.uses(dhtKey)) return undefined
       if (known !== undefined) return known.peer
       const peer = new CryptoPeer(host, identityKey.slice() as PublicKey, dhtKey)
       const timer = peerTimer.make(peer, now)
@@ -143,7 +146,10 @@ export const layer = Layer.effect(
         return !equalBytes(realKey, identity.publicKey) && (peers.has(id) || isWanted(realKey))
       })
       if (opened === undefined) return
-      enlist(opened.bearer.realKey, opened.bearer.dhtKey).onHandshake(opened, route)
+      const peer = enlist(opened.bearer.realKey, opened.bearer.dhtKey)
+      if (peer === undefined) return
+      peer.onHandshake(opened, route)
+      if (peer.isIdle) forget(peer)
     }
 
     bridge.attach({
@@ -177,6 +183,9 @@ export const layer = Layer.effect(
         return yield* fail(id, new Failure.PeerKeyInvalid({ detail: "it is our own" }))
       }
       const peer = enlist(address.identityKey, address.dhtKey)
+      if (peer === undefined) {
+        return yield* fail(id, new Failure.PeerKeyInvalid({ detail: "its DHT key belongs to another peer" }))
+      }
       if (!peer.isReachable) {
         forget(peer)
         return yield* fail(id, new Failure.PeerKeyInvalid({ detail: "its DHT key is no valid key" }))

@@ -8,42 +8,12 @@
  */
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import * as Packet from "../schema/NetCryptoPacket.ts"
-import type { CookieJar } from "./CookieJar.ts"
-import type { Cipher, Crypto, KeyPair } from "./Crypto.ts"
-import { CryptoSession, type SessionHost, type SessionNumbers } from "./CryptoSession.ts"
-import type { Fill } from "./ephemeral.ts"
+import type { Cipher } from "./Crypto.ts"
+import { CryptoSession, type SessionHost } from "./CryptoSession.ts"
 import { askForCookie, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
 import * as Handshake from "./netCryptoHandshake.ts"
+import type { EndReason, PeerHost } from "./PeerHost.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "./PeerPath.ts"
-
-/** Numbers of the handshake and of the sessions. Milliseconds. */
-export interface PeerNumbers extends SessionNumbers {
-  readonly handshakeInterval: number
-  readonly handshakeTries: number
-}
-
-/** What all peers of a node share, and what a peer reports. */
-export interface PeerHost extends Omit<SessionHost, "onConfirmed" | "onKilled"> {
-  readonly numbers: PeerNumbers
-  readonly crypto: Crypto
-  readonly fill: Fill
-  readonly jar: CookieJar
-  readonly identity: KeyPair
-  readonly dht: KeyPair
-  readonly openPath: (peer: PublicKey, events: PeerPathEvents) => PeerPath
-  /** A session works now. */
-  readonly onEstablished: (peer: CryptoPeer, session: CryptoSession) => void
-  /** A working session is over, or (undefined) a call has come to nothing. */
-  readonly onEnded: (peer: CryptoPeer, session: CryptoSession | undefined, reason: EndReason) => void
-  /** A handshake for this peer arrived: whoever knows all peers opens it and gives it back to the right one. */
-  readonly onHandshake: (bytes: Uint8Array, route: ReplyRoute) => void
-  /** A cookie request arrived by this peer's path. */
-  readonly answerCookieRequest: (bytes: Uint8Array, reply: (packet: Uint8Array) => boolean) => void
-  /** The deadline may have come nearer. */
-  readonly wake: (peer: CryptoPeer) => void
-}
-
-export type EndReason = "CookieRequest" | "Handshake" | "TimedOut" | "Closed" | "Restarted" | "ClosedHere"
 
 interface Candidate {
   readonly session: CryptoSession
@@ -78,6 +48,7 @@ export class CryptoPeer implements PeerPathEvents {
   /** The cookie of a suspected peer, and when it may be used if the session stays silent. */
   #recall: { readonly cookie: Uint8Array; readonly at: number } | undefined
   #offlineSince: number | undefined
+  #isClosed = false
   readonly #frame = new Uint8Array(1 + Packet.maxDataSize)
 
   constructor(host: PeerHost, identityKey: PublicKey, dhtKey: PublicKey) {
@@ -105,6 +76,12 @@ export class CryptoPeer implements PeerPathEvents {
   /** Whether the peer's DHT key can be used at all. */
   get isReachable(): boolean {
     return this.#dhtCipher !== undefined
+  }
+
+  /** Whether one of this peer's paths leads to this DHT key. */
+  uses(dhtKey: PublicKey): boolean {
+    return equalBytes(this.path.peer, dhtKey) ||
+      (this.#candidate !== undefined && equalBytes(this.#candidate.path.peer, dhtKey))
   }
 
   /** Calls the peer, unless a call or a session exists. */
@@ -165,13 +142,16 @@ export class CryptoPeer implements PeerPathEvents {
       }
       return
     }
-    this.#forgetCandidate()
-    const path = this.#pathTo(opened.bearer.dhtKey)
-    path.tie(route.relay)
     // Ours is on its way, or theirs came first: one offer of ours for both, so that crossing calls meet in one key.
     const offer = this.#attempt ?? makeOffer(this.#host.crypto, this.#host.fill, now)
     const cipher = this.#host.crypto.box(key, offer.ephemeral.secretKey)
-    if (cipher === undefined) return
+    if (cipher === undefined) {
+      if (offer !== this.#attempt) offer.ephemeral.wipe()
+      return
+    }
+    this.#forgetCandidate()
+    const path = this.#pathTo(opened.bearer.dhtKey)
+    path.tie(route.relay)
     const session = new CryptoSession(this.#sessionHost, path, cipher, offer.baseNonce, opened.baseNonce)
     this.#attempt = undefined
     this.#recall = undefined
@@ -203,10 +183,13 @@ export class CryptoPeer implements PeerPathEvents {
 
   /** Ends everything, with a kill packet if a session works. */
   close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.#current?.kill()
-    if (this.#current !== undefined) this.#end(this.#current, "ClosedHere")
+    // Before the end is reported: nothing may be going on by then, or the peer is not forgotten.
     this.#forgetAttempt()
     this.#forgetCandidate()
+    if (this.#current !== undefined) this.#end(this.#current, "ClosedHere")
     this.path.close()
     this.#dhtCipher?.dispose()
     this.#dhtCipher = undefined
@@ -271,7 +254,11 @@ export class CryptoPeer implements PeerPathEvents {
       before.dispose()
       this.#host.onEnded(this, before, "Restarted")
     }
-    if (oldPath !== candidate.path) oldPath.close()
+    if (oldPath !== candidate.path) {
+      oldPath.close()
+      this.#dhtCipher?.dispose()
+      this.#dhtCipher = this.#host.crypto.box(this.path.peer, this.#host.dht.secretKey)
+    }
     this.#host.onEstablished(this, session)
     this.#host.wake(this)
   }
