@@ -37,8 +37,17 @@ if (!isAtLeast(process.versions.node, wanted)) {
   fail(`needs Node ${wanted} or newer, this is ${process.versions.node}; install a newer Node and run it again`)
 }
 
+/** Until the command runs, which takes the signals over, there is nothing to drain: stopping is all there is to do. */
+const stop = (): never => process.exit(0)
+process.on("SIGINT", stop)
+process.on("SIGTERM", stop)
+
 import("./cli/program.ts").then(
-  (program) => program.run(manifest.version, process.argv.slice(2)),
+  (program) => {
+    program.run(manifest.version, process.argv.slice(2))
+    process.off("SIGINT", stop)
+    process.off("SIGTERM", stop)
+  },
   (cause: unknown) => {
     const name = missingPackage(cause)
     if (name === undefined) throw cause

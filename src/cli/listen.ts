@@ -29,10 +29,10 @@ export interface Input {
 /** How long a connected peer may take to open its session; nobody else is served meanwhile. */
 const openTimeout = "10 seconds"
 
-/** Tells a peer that came and went, or was never served, from one that broke off. */
-const reportLost = (output: Output.Output, connection: NetCryptoConnection, error: SessionError) => {
+/** Says that a peer is gone and why. `isLast`: the command ends with this error, which then has its own line for people. */
+const reportLost = (output: Output.Output, connection: NetCryptoConnection, error: SessionError, isLast: boolean) => {
   const record = { event: "disconnected", identityKey: toHex(connection.identityKey), reason: error.reason._tag }
-  return output.event(record, `disconnected: ${error.message}`)
+  return output.event(record, isLast ? undefined : `disconnected: ${error.message}`)
 }
 
 /** Serves one peer to its end. True when it was served, false when it never opened a session. */
@@ -42,13 +42,13 @@ const serve = (output: Output.Output, input: Input, connection: NetCryptoConnect
     yield* Effect.addFinalizer(() => connection.close)
     const opened = yield* sessions.accept(connection).pipe(
       Effect.timeoutOption(openTimeout),
-      Effect.catchTag("SessionError", (error) => Effect.as(reportLost(output, connection, error), undefined))
+      Effect.catchTag("SessionError", (error) => Effect.as(reportLost(output, connection, error, false), undefined))
     )
     if (opened?._tag !== "Some") return false
     yield* pipeSession(output, connection, opened.value, { emptyInput: "follows" }).pipe(
       Effect.catchTag("SessionError", (error) =>
         Effect.gen(function*() {
-          yield* reportLost(output, connection, error)
+          yield* reportLost(output, connection, error, input.once)
           if (input.once) return yield* error
         }))
     )

@@ -47,10 +47,14 @@ const reachable = (address: RelayAddress): ReadonlyArray<RelayAddress> => {
     .map((entry) => ({ ...address, host: entry.address }))
 }
 
-/** A parent that opened a channel wants the relay for itself: it ends with the parent, however that ended. */
+/**
+ * A parent that opened a channel wants the relay for itself: it ends with the parent, however that ended. `connected` is undefined
+ * without a channel, and false once the channel has been closed, which may be before anybody listens for it.
+ */
 const parentGone = Effect.callback<void>((resume) => {
-  if (process.channel === undefined) return
+  if (process.connected === undefined) return
   process.once("disconnect", () => resume(Effect.void))
+  if (!process.connected) resume(Effect.void)
 })
 
 const serve = (input: Input, output: Output.Output) =>

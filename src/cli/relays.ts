@@ -8,7 +8,7 @@ import type { Output } from "./output.ts"
 
 /** How long a command waits for its first relay. */
 const firstRelayTimeout = "10 seconds"
-/** When people are told what they are waiting for. */
+/** After this time, relays that are not connected yet are worth a remark. */
 const patience = "1500 millis"
 
 const explain = (status: RelayStatus): string => {
@@ -33,6 +33,11 @@ const complaints = Effect.fnUntraced(function*() {
   return statuses.filter((status) => !isReached(status)).map(explain)
 })
 
+const remark = Effect.fnUntraced(function*(output: Output) {
+  yield* Effect.sleep(patience)
+  yield* Effect.forEach(yield* complaints(), output.note, { discard: true })
+})
+
 /**
  * Adds the relays and waits for the first of them. Fails when none could be reached in ten seconds, naming each one. Relays that
  * are still away by then stay wanted; a remark names them.
@@ -40,14 +45,12 @@ const complaints = Effect.fnUntraced(function*() {
 export const hold = Effect.fnUntraced(function*(relays: ReadonlyArray<RelayAddress>, output: Output) {
   const registry = yield* ConnectionRegistry
   yield* Effect.forEach(relays, registry.addRelay, { discard: true })
-  const remark = Effect.gen(function*() {
-    yield* Effect.sleep(patience)
-    yield* Effect.forEach(yield* complaints(), output.note, { discard: true })
-  })
-  yield* Effect.forkScoped(remark)
+  // Who watches a terminal learns what it is waiting for; a program gets its one line at the end.
+  if (process.stderr.isTTY) yield* Effect.forkScoped(remark(output))
   const reached = yield* Effect.timeoutOption(registry.awaitRelay, firstRelayTimeout)
   if (Option.isNone(reached)) {
     const reasons = (yield* complaints()).join("; ")
     return yield* new CommandFailed({ detail: `no relay could be reached within 10 s: ${reasons}` })
   }
+  if (!process.stderr.isTTY) yield* Effect.forkScoped(remark(output))
 })
