@@ -181,9 +181,8 @@ export class MemoryStream {
   }
 
   #send(payload: Uint8Array | TransportError): void {
-    const due = this.#timeline.now() + this.#way.latencyNanos()
-    const before = this.#flight.at(-1)?.due ?? due
-    this.#flight.push({ due: due > before ? due : before, payload })
+    // What comes later is never delivered before what went earlier, even when its own time is shorter.
+    this.#flight.push({ due: this.#timeline.now() + this.#way.latencyNanos(), payload })
   }
 
   #arm(): void {

@@ -236,7 +236,7 @@ export const conformance = <R>(subject: TransportUnderTest<R>): void => {
         assert.strictEqual((yield* Effect.flip(client.pull)).kind, "Reset")
         assert.strictEqual((yield* Effect.flip(server.pull)).kind, "Ended")
         yield* elapse(5)
-        assert.isTrue(server.write(pattern(100)))
+        assert.isTrue(server.write(pattern(1_000_000)))
         assert.strictEqual(server.pendingBytes(), 0)
       })))
 

@@ -141,6 +141,20 @@ describe("MemoryNetwork", () => {
       assert.strictEqual(connection.bytesUnderway().toServer, 1)
     })))
 
+  it.effect("calls onDrain once for a writer that went on writing while it was blocked", () =>
+    run(Effect.gen(function*() {
+      const { client, server } = yield* pair
+      let drained = 0
+      client.onDrain(() => drained++)
+      assert.isFalse(client.write(pattern(socketBuffer + 1)))
+      yield* TestClock.adjust(0)
+      yield* server.pull
+      assert.isFalse(client.write(pattern(1)))
+      assert.strictEqual(drained, 0)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(drained, 1)
+    })))
+
   it.effect("holds everything back while a connection is frozen, and then delivers it", () =>
     run(Effect.gen(function*() {
       const { client, connection, server } = yield* pair
