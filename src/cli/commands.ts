@@ -128,7 +128,7 @@ const demo = Command.make(
   {
     size: wholeNumber("size", "BYTES", 1, 100_000_000_000).pipe(
       Flag.withDescription("How much to transfer"),
-      Flag.withDefault(200_000_000)
+      Flag.withDefault(400_000_000)
     ),
     json
   },

@@ -154,7 +154,7 @@ const demonstrate = Effect.fnUntraced(function*(
   input: Input,
   output: Output.Output
 ): Effect.fn.Return<void, unknown, Scope.Scope> {
-  const progress = Progress.make(process.stderr, process.stderr.isTTY)
+  const progress = Progress.make(process.stderr)
   yield* Effect.addFinalizer(() => Effect.sync(progress.end))
   const relays = yield* Effect.all([DemoRelays.start, DemoRelays.start, DemoRelays.start], { concurrency: 3 })
   const { receiving, sender, sending } = yield* connectNodes(relays)

@@ -21,7 +21,7 @@ export interface Progress {
   readonly end: () => void
 }
 
-const barWidth = 24
+const barWidth = 16
 /** A plain line a second, when samples come ten times a second. */
 const samplesPerLine = 10
 
@@ -29,11 +29,9 @@ const percent = (sample: Sample): number => sample.size === 0 ? 100 : Math.floor
 
 /** One look as text, without the bar. */
 export const describe = (sample: Sample): string => {
-  const relays = sample.relayRates.map((rate, at) =>
-    `relay ${at + 1} ${rate === undefined ? "killed" : rate.toFixed(1)}`
-  )
+  const relays = sample.relayRates.map((rate) => rate === undefined ? "killed" : rate.toFixed(1))
   const done = `${String(percent(sample)).padStart(3)} %  ${humanBytes(sample.received)}`
-  return `${done}  ${sample.rate.toFixed(1)} MB/s  (${relays.join(", ")})`
+  return `${done}  ${sample.rate.toFixed(1)} MB/s  (by relay: ${relays.join(", ")})`
 }
 
 const bar = (sample: Sample): string => {
@@ -41,13 +39,21 @@ const bar = (sample: Sample): string => {
   return `[${"#".repeat(filled)}${".".repeat(barWidth - filled)}]`
 }
 
-/** `stream` is stderr; `isTerminal` decides between the two forms. */
-export const make = (stream: { readonly write: (text: string) => unknown }, isTerminal: boolean): Progress => {
+/** What is written to: stderr. A terminal says how wide it is; a longer line could not be redrawn. */
+export interface Target {
+  readonly write: (text: string) => unknown
+  readonly isTTY?: boolean
+  readonly columns?: number
+}
+
+/** Redraws one line on a terminal, and writes plain lines anywhere else. */
+export const make = (stream: Target): Progress => {
+  const isTerminal = stream.isTTY === true
   let samples = 0
   const clear = isTerminal ? "\r\u001b[2K" : ""
   return {
     update: (sample) => {
-      if (isTerminal) stream.write(`${clear}${bar(sample)} ${describe(sample)}`)
+      if (isTerminal) stream.write(clear + `${bar(sample)} ${describe(sample)}`.slice(0, (stream.columns ?? 80) - 1))
       else if (samples++ % samplesPerLine === 0) stream.write(`${describe(sample)}\n`)
     },
     happened: (text) => {

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { text } from "node:stream/consumers"
 import { describe, expect, it } from "vitest"
 import { Causeway, main } from "../utils/causeway.ts"
 
@@ -242,21 +243,46 @@ describe("output", () => {
 
   for (const module of ["cli/program.ts", "./commands.ts", "./relay.ts"]) {
     it(`a signal while ${module} is loading ends the command with 0`, async () => {
-      const signalled = `import { registerHooks } from "node:module"
+      const ended = await preloaded(`import { registerHooks } from "node:module"
         registerHooks({ resolve(name, context, next) {
           if (name.endsWith("${module}")) process.kill(process.pid, "SIGTERM")
           return next(name, context)
-        } })`
-      const child = spawn(process.execPath, [
-        `--import=data:text/javascript,${encodeURIComponent(signalled)}`,
-        main,
-        ...["relay", "--json", "--host", "127.0.0.1", "--port", "0"]
-      ], { stdio: ["ignore", "pipe", "pipe"] })
-      try {
-        expect(await once(child, "exit")).toEqual([0, null])
-      } finally {
-        child.kill("SIGKILL")
-      }
+        } })`)
+      expect(ended).toMatchObject({ code: 0, signal: null })
     })
   }
+})
+
+/** Runs a relay in a process in which `source` has run before it, to show how the command meets a strange environment. */
+const preloaded = async (source: string) => {
+  const child = spawn(process.execPath, [
+    `--import=data:text/javascript,${encodeURIComponent(source)}`,
+    main,
+    ...["relay", "--json", "--host", "127.0.0.1", "--port", "0"]
+  ], { stdio: ["ignore", "ignore", "pipe"] })
+  try {
+    const [stderr, [code, signal]] = await Promise.all([text(child.stderr), once(child, "exit")])
+    return { code, signal, stderr }
+  } finally {
+    child.kill("SIGKILL")
+  }
+}
+
+describe("what the command needs", () => {
+  it("an old Node is named, with the one that is wanted", async () => {
+    const { code, stderr } = await preloaded(
+      "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.18.9' } })"
+    )
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^causeway: needs Node 22\.\d+\.\d+ or newer, this is 22\.18\.9; .*\n$/)
+  })
+
+  it("a missing @effect/platform-node is named, with the way to install it", async () => {
+    const { code, stderr } = await preloaded(`import { registerHooks } from "node:module"
+      registerHooks({ resolve(name, context, next) {
+        return next(name.replace("@effect/platform-node", "@effect/platform-gone"), context)
+      } })`)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^causeway: the package @effect\/platform-gone is not installed; run: npm install .*\n$/)
+  })
 })
