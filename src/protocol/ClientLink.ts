@@ -7,7 +7,7 @@ import type { PublicKey } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
 import * as Packet from "../schema/RelayPacket.ts"
 import { FrameSealer } from "./FrameSealer.ts"
-import { type MarkNumbers, MarkWindow } from "./MarkWindow.ts"
+import { type MarkNumbers, MarkWindow, urgentOverdraw } from "./MarkWindow.ts"
 import { frameOverhead, RelayFrames } from "./RelayFrames.ts"
 import type { Fill, RelaySession } from "./relayHandshake.ts"
 import { RelayIds } from "./RelayIds.ts"
@@ -126,6 +126,7 @@ export class ClientLink implements RelayLink {
     this.#reopen()
     if (this.#confirmed && !this.#ended) this.#events.onBatchEnd(this)
     this.#inBatch = false
+    if (this.#isWaitingSilently) this.#ping()
     this.flush()
   }
 
@@ -232,6 +233,16 @@ export class ClientLink implements RelayLink {
     if (bytes === undefined || this.#io.write(bytes)) return
     this.#socketFull = true
     this.#noteFull()
+  }
+
+  /**
+   * Whether the window is full and this read brought no room. A stock relay leaves Nagle's algorithm on: it holds the pongs back
+   * until our side has acknowledged what we just read, which the operating system delays by 40 ms unless we write something. Half
+   * of the overdraw is left to urgent packets.
+   */
+  get #isWaitingSilently(): boolean {
+    return this.#full && !this.#socketFull && !this.#causeway && !this.#ended && this.#sealer.size === 0 &&
+      this.#marks.fits(urgentOverdraw / 2, true)
   }
 
   #mayAppend(length: number, urgent: boolean): boolean {

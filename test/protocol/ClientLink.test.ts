@@ -232,6 +232,39 @@ describe("ClientLink", () => {
     expect(link.room()).toBe(128 * 1024 - 27)
   })
 
+  it("F1: a read that brings no room to a full window is answered with a ping, so that its acknowledgement does not wait", () => {
+    const { fill, link, online, pongs, receive, received, runTasks } = make()
+    online()
+    receive(bytes(16, 1))
+    expect(received()).toEqual([])
+    fill()
+    runTasks()
+    const burst = received()
+    receive(bytes(16, 1))
+    expect(received().map((packet) => packet[0])).toEqual([4])
+    // However much the relay sends without answering: urgent packets keep half of their overdraw.
+    for (let i = 0; i < 5_000; i++) receive(bytes(16, 1))
+    const nudges = received()
+    expect(nudges.length).toBeGreaterThan(1_000)
+    expect(nudges.length * 27).toBeLessThan(34 * 1024)
+    receive(...pongs([...burst, ...nudges]))
+    expect(link.room()).toBeGreaterThan(100_000)
+    receive(bytes(16, 1))
+    expect(received()).toEqual([])
+  })
+
+  it("a Causeway relay, which holds nothing back, is not pinged for that", () => {
+    const { fill, online, receive, received, runTasks } = make()
+    online()
+    receive(bytes(4, 0x43, 0x57, 0x59, 1, 1, 2, 3, 4))
+    received()
+    fill()
+    runTasks()
+    received()
+    receive(bytes(16, 1))
+    expect(received()).toEqual([])
+  })
+
   it("says nothing about room when nobody had to wait", () => {
     const { link, log, online, pongs, receive, received, runTasks } = make()
     online()
