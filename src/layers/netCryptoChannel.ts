@@ -14,6 +14,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
   readonly #peer: CryptoPeer
   readonly #session: CryptoSession
   #handlers: NetCryptoHandlers | undefined
+  #isHeld = false
   #early: Array<Uint8Array> = []
   #earlyLossy: Array<Uint8Array> = []
   #error: NetCryptoError | undefined
@@ -68,14 +69,17 @@ export class NetCryptoChannel implements NetCryptoConnection {
   })
 
   readonly handle = (handlers: NetCryptoHandlers): void => {
+    const before = this.#error
     this.#handlers = handlers
     for (const payload of this.#early.splice(0)) handlers.onLossless(payload)
     for (const payload of this.#earlyLossy.splice(0)) handlers.onLossy(payload)
-    if (this.#error !== undefined) handlers.onClosed(this.#error)
-    else this.#session.hold(false)
+    // The handlers may have closed or held the connection by now.
+    if (before !== undefined) handlers.onClosed(before)
+    else this.hold(this.#isHeld)
   }
 
   readonly hold = (held: boolean): void => {
+    this.#isHeld = held
     this.#session.hold(held)
     this.wake()
   }

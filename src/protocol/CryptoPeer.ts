@@ -30,6 +30,8 @@ const suspectOffline = 300
 /** Between two questions to a suspected peer, and how long it has to answer within the session once it has answered at all. */
 const recallInterval = 500
 const recallGrace = 250
+/** It is asked again within that time, so that one lost packet does not end a session that works. */
+const lastAskInterval = 80
 /** A repeated handshake is answered again, but not more often than this. */
 const answerInterval = 100
 
@@ -107,7 +109,11 @@ export class CryptoPeer implements PeerPathEvents {
       case 25:
         return this.#onCookieResponse(bytes)
       case 24:
-        return this.#host.answerCookieRequest(bytes, (packet) => this.#sendPacket(packet, this.path))
+        return this.#host.answerCookieRequest(bytes, (packet) => {
+          // Whoever asks beside a session doubts that it still exists.
+          this.#current?.sendRequest(this.#host.now())
+          return this.#sendPacket(packet, this.path)
+        })
     }
   }
 
@@ -230,6 +236,7 @@ export class CryptoPeer implements PeerPathEvents {
     if (response === undefined || !equalBytes(response.echoId, offer.echoId)) return
     const now = this.#host.now()
     if (this.#current !== undefined) {
+      if (this.#recall === undefined) offer.nextAt = Math.min(offer.nextAt, now + lastAskInterval)
       this.#recall ??= { cookie: response.cookie.slice(), at: now + recallGrace }
       return this.#host.wake(this)
     }
@@ -313,9 +320,11 @@ export class CryptoPeer implements PeerPathEvents {
     if (offer === undefined) return
     const wasTaken = this.#sendPacket(offer.packet, path)
     if (wasTaken) offer.tries++
-    const interval = this.#current !== undefined && !offer.isHandshake
+    const interval = this.#current === undefined || offer.isHandshake
+      ? this.#host.numbers.handshakeInterval
+      : this.#recall === undefined
       ? recallInterval
-      : this.#host.numbers.handshakeInterval
+      : lastAskInterval
     offer.nextAt = this.#host.now() + (wasTaken ? interval : Math.min(interval, 100))
   }
 

@@ -138,7 +138,8 @@ export class CryptoSession {
     this.#isHeld = held
     if (held || this.isOver) return
     this.#deliver()
-    this.#touch()
+    // Nothing need have been received for it, so no end of a batch will see to the acknowledgement.
+    if (this.#unacknowledged > 0) this.#ackAt = Math.min(this.#ackAt, this.#host.now() + this.#host.numbers.ackDelay)
   }
 
   /** Takes a data packet. False when it does not open under this session's key. */
