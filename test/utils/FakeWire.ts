@@ -63,7 +63,7 @@ export class FakeWire {
   readonly frozen = new Set<number>()
   /** No peer is online anywhere: everything goes out of band. */
   outOfBandOnly = false
-  /** A path whose carrier is full goes to the next relay in the middle of `send`. */
+  /** A path finds out only in the middle of `send` that its carrier is full, and goes to the next relay then and there. */
   spills = false
   /** Decides about each packet when it is sent. */
   fate: (transit: Transit) => Fate = () => "deliver"
@@ -190,6 +190,8 @@ export class FakeWire {
       this.#earlier.closeUnsafe()
       if (this.#armed === Infinity) yield* this.#earlier.await
       else if (this.#armed > time) yield* Effect.raceFirst(Effect.sleep(this.#armed - time), this.#earlier.await)
+      // An opened latch resumes its fiber at once: nothing may be delivered in the middle of a `send`.
+      yield* Effect.yieldNow
     }
   })
 }
@@ -306,7 +308,7 @@ export class WirePath implements PeerPath {
     const { buffer, rate } = this.#conditions
     const room = buffer - this.#node.backlog(this.id, this.active, rate)
     if (room < 2_000) this.#awaitRoom()
-    return Math.max(0, room)
+    return Math.max(this.#wire.spills ? 2_000 : 0, room)
   }
 
   readonly send = (frame: Uint8Array, length: number, urgent: boolean): SendOutcome => {
@@ -317,12 +319,16 @@ export class WirePath implements PeerPath {
       for (const relay of ways) this.#wire.carry(this.#node, this.id, relay, true, bytes)
       return ways.length > 0 ? "sent" : "unreachable"
     }
-    if (urgent || this.room() >= bytes.length) {
+    const { buffer, rate } = this.#conditions
+    if (urgent || buffer - this.#node.backlog(this.id, this.active, rate) >= bytes.length) {
       this.#wire.carry(this.#node, this.id, this.active, false, bytes)
       return "sent"
     }
     const next = this.#next()
-    if (!this.#wire.spills || next === undefined) return "blocked"
+    if (!this.#wire.spills || next === undefined) {
+      this.#awaitRoom()
+      return "blocked"
+    }
     this.#wire.carry(this.#node, this.id, next, false, bytes)
     this.#activate(next)
     return "sent"
