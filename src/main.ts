@@ -4,6 +4,7 @@
  * imported statically here, or an old Node or a missing package would end in a stack trace before the checks.
  */
 import { readFileSync } from "node:fs"
+import { setFlagsFromString } from "node:v8"
 
 interface Manifest {
   readonly version: string
@@ -36,6 +37,9 @@ const wanted = manifest.engines.node.replace(/^>=/, "")
 if (!isAtLeast(process.versions.node, wanted)) {
   fail(`needs Node ${wanted} or newer, this is ${process.versions.node}; install a newer Node and run it again`)
 }
+
+// Packets live for milliseconds, so a larger nursery only costs memory: V8 would grow it to 64 MB or more on a large machine.
+setFlagsFromString("--semi-space-growth-factor=1")
 
 /** Until the command runs, which takes the signals over, there is nothing to drain: stopping is all there is to do. */
 const stop = (): never => process.exit(0)
