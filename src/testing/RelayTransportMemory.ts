@@ -7,13 +7,14 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as connectionAcceptor from "../layers/connectionAcceptor.ts"
 import { RelayTransport, TransportError } from "../services/RelayTransport.ts"
+import * as EntropySeeded from "./EntropySeeded.ts"
+import * as memoryConditions from "./memoryConditions.ts"
 import * as memoryLink from "./memoryLink.ts"
-import { type MemoryAddress, type MemoryConnection, MemoryNetwork } from "./MemoryNetwork.ts"
+import { type MemoryAddress, type MemoryConnection, type MemoryDirection, MemoryNetwork } from "./MemoryNetwork.ts"
 import * as memoryTimeline from "./memoryTimeline.ts"
 
 export interface MemoryNetworkOptions {
@@ -22,6 +23,8 @@ export interface MemoryNetworkOptions {
    * `socketBuffer` per latency.
    */
   readonly socketBuffer?: number
+  /** What the jitter follows from, as in `EntropySeeded`; default 0. */
+  readonly seed?: number
 }
 
 /** The machine that `layer` stands on. */
@@ -29,56 +32,48 @@ const loopback = "127.0.0.1"
 const firstEphemeralPort = 49_152
 const lastPort = 65_535
 
-const keyOf = (address: MemoryAddress): string => `${address.host}:${address.port}`
-
-/** What `conditions` has set for one address. The latch is closed while it is frozen. */
-interface Way {
-  latency: Duration.Duration
-  frozen: boolean
-  readonly passable: Latch.Latch
-}
-
 const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Service"], never, Scope.Scope> =>
   Effect.gen(function*() {
     const timeline = yield* memoryTimeline.make
     const socketBuffer = options.socketBuffer ?? 64 * 1024
-    const ways = new Map<string, Way>()
-    const listeners = new Map<string, connectionAcceptor.ConnectionAcceptor>()
+    const listeners = new Map<
+      string,
+      { readonly at: MemoryAddress; readonly acceptor: connectionAcceptor.ConnectionAcceptor }
+    >()
     const open = new Map<MemoryConnection, () => void>()
+    const conditions = memoryConditions.make(EntropySeeded.make(options.seed ?? 0).fraction, () => {
+      for (const resume of open.values()) resume()
+    })
     let dials = 0
     let nextPort = firstEphemeralPort
 
-    const wayTo = (address: MemoryAddress): Way => {
-      const key = keyOf(address)
-      let way = ways.get(key)
-      if (way === undefined) {
-        way = { latency: Duration.zero, frozen: false, passable: Latch.makeUnsafe(true) }
-        ways.set(key, way)
-      }
-      return way
-    }
     const cutAll = () => {
       for (const connection of open.keys()) connection.reset()
     }
     yield* Effect.addFinalizer(() => Effect.sync(cutAll))
 
-    /** One way of a packet of the dial itself. */
-    const travel = (way: Way): Effect.Effect<void> =>
-      way.passable.await.pipe(
-        Effect.andThen(Effect.suspend(() =>
-          Duration.isZero(way.latency)
+    /** A packet of the dial itself, in one direction. */
+    const travel = (route: memoryConditions.MemoryRoute, direction: MemoryDirection): Effect.Effect<void> =>
+      route.passable(direction).pipe(
+        Effect.andThen(Effect.suspend(() => {
+          const nanos = route.delayNanos()
+          return nanos === 0n
             ? Effect.callback<void>((resume) => timeline.soon(() => resume(Effect.void)))
-            : Effect.sleep(way.latency)
-        )),
-        Effect.andThen(way.passable.await)
+            : Effect.sleep(Duration.nanos(nanos))
+        })),
+        Effect.andThen(route.passable(direction))
       )
 
-    const openLink = (client: string, server: MemoryAddress): memoryLink.MemoryLink => {
-      const way = wayTo(server)
-      let frozen = false
+    const openLink = (client: string, server: MemoryAddress, route: memoryConditions.MemoryRoute) => {
+      const frozen = { toServer: false, toClient: false }
+      const wayOf = (direction: MemoryDirection) => ({
+        latencyNanos: route.delayNanos,
+        isFrozen: () => frozen[direction] || route.isFrozen(direction)
+      })
       const link = memoryLink.make({
         timeline,
-        way: { latencyNanos: () => Duration.toNanosUnsafe(way.latency), isFrozen: () => frozen || way.frozen },
+        toServer: wayOf("toServer"),
+        toClient: wayOf("toClient"),
         socketBuffer,
         clientAddress: client,
         serverAddress: server.host,
@@ -90,11 +85,12 @@ const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Servi
         server,
         bytesUnderway: link.bytesUnderway,
         reset: link.reset,
-        freeze: () => {
-          frozen = true
+        freeze: (direction) => {
+          if (direction !== "toClient") frozen.toServer = true
+          if (direction !== "toServer") frozen.toClient = true
         },
         thaw: () => {
-          frozen = false
+          frozen.toServer = frozen.toClient = false
           link.resume()
         }
       }
@@ -109,16 +105,18 @@ const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Servi
           if (address.host === "" || address.host.endsWith(".invalid")) {
             return yield* new TransportError({ kind: "NotFound", detail: "ENOTFOUND" })
           }
-          const way = wayTo(address)
-          yield* restore(travel(way))
-          const listener = listeners.get(keyOf(address))
+          const route = conditions.routeOf(machine, address)
+          yield* restore(travel(route, "toServer"))
+          const listener = listeners.get(memoryConditions.keyOf(address))
           if (listener === undefined) {
-            yield* restore(travel(way))
+            yield* restore(travel(route, "toClient"))
             return yield* new TransportError({ kind: "Refused", detail: "ECONNREFUSED" })
           }
-          const link = openLink(machine, { host: address.host, port: address.port })
-          timeline.soon(() => listener.offer({ remoteAddress: machine, open: () => link.server, reject: link.reset }))
-          yield* restore(travel(way)).pipe(Effect.onError(() => Effect.sync(link.reset)))
+          const link = openLink(machine, { host: address.host, port: address.port }, route)
+          timeline.soon(() =>
+            listener.acceptor.offer({ remoteAddress: machine, open: () => link.server, reject: link.reset })
+          )
+          yield* restore(travel(route, "toClient")).pipe(Effect.onError(() => Effect.sync(link.reset)))
           yield* Effect.addFinalizer(() => link.client.close)
           return link.client.connection
         })
@@ -128,7 +126,7 @@ const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Servi
       for (let tried = firstEphemeralPort; tried <= lastPort; tried++) {
         const port = nextPort
         nextPort = nextPort === lastPort ? firstEphemeralPort : nextPort + 1
-        if (!listeners.has(keyOf({ host, port }))) return port
+        if (!listeners.has(memoryConditions.keyOf({ host, port }))) return port
       }
       return 0
     }
@@ -137,10 +135,10 @@ const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Servi
       Effect.gen(function*() {
         const { host } = address
         const port = address.port === 0 ? freePort(host) : address.port
-        const key = keyOf({ host, port })
+        const key = memoryConditions.keyOf({ host, port })
         const acceptor = yield* connectionAcceptor.make
         if (port === 0 || listeners.has(key)) return yield* new TransportError({ kind: "InUse", detail: "EADDRINUSE" })
-        listeners.set(key, acceptor)
+        listeners.set(key, { at: { host, port }, acceptor })
         yield* Effect.addFinalizer(() => Effect.sync(() => listeners.delete(key)))
         return { host, port, serve: acceptor.serve }
       })
@@ -151,19 +149,10 @@ const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Servi
           connect: Effect.fn("RelayTransport.connect")((address) => dial(machine, address)),
           listen: Effect.fn("RelayTransport.listen")((address) => bind(address))
         }),
-      conditions: (address, change) => {
-        const way = wayTo(address)
-        if (change.latency !== undefined) way.latency = Duration.fromInputUnsafe(change.latency)
-        if (change.frozen === undefined) return
-        way.frozen = change.frozen
-        if (way.frozen) {
-          way.passable.closeUnsafe()
-          return
-        }
-        way.passable.openUnsafe()
-        for (const [connection, resume] of open) if (wayTo(connection.server) === way) resume()
-      },
+      conditions: conditions.change,
+      partition: conditions.partition,
       connections: () => Array.from(open.keys()),
+      listeners: () => Array.from(listeners.values(), ({ at }) => at),
       cutAll
     })
   })

@@ -26,14 +26,15 @@ export interface MemoryLink {
 /** `onGone` is called once, when both ends have closed or the connection was reset. */
 export const make = (options: {
   readonly timeline: MemoryTimeline
-  readonly way: MemoryWay
+  readonly toServer: MemoryWay
+  readonly toClient: MemoryWay
   readonly socketBuffer: number
   readonly clientAddress: string
   readonly serverAddress: string
   readonly onGone: () => void
 }): MemoryLink => {
-  const toServer = new MemoryStream(options.timeline, options.way, options.socketBuffer)
-  const toClient = new MemoryStream(options.timeline, options.way, options.socketBuffer)
+  const toServer = new MemoryStream(options.timeline, options.toServer, options.socketBuffer)
+  const toClient = new MemoryStream(options.timeline, options.toClient, options.socketBuffer)
   let endsLeft = 2
   let gone = false
   const leave = () => {
