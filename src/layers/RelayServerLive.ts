@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { KeyPair } from "../protocol/Crypto.ts"
 import { RelayServerAdmission } from "../protocol/RelayServerAdmission.ts"
-import { RelayServerCore } from "../protocol/RelayServerCore.ts"
+import { RelayServerCore, type RelayServerCoreOptions } from "../protocol/RelayServerCore.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { RelayServer } from "../services/RelayServer.ts"
 import { RelayServerSettings } from "../services/RelayServerSettings.ts"
@@ -35,6 +35,13 @@ export interface RelayServerOptions {
 export const layer = (
   options: RelayServerOptions
 ): Layer.Layer<RelayServer, TransportError, RelayTransport | ToxCrypto | Entropy> =>
+  layerWith(options, (core) => new RelayServerCore(core))
+
+/** `layer` around a core of the caller's: for relays that do not do as they should, in tests. */
+export const layerWith = (
+  options: RelayServerOptions,
+  makeCore: (options: RelayServerCoreOptions) => RelayServerCore
+): Layer.Layer<RelayServer, TransportError, RelayTransport | ToxCrypto | Entropy> =>
   Layer.effect(
     RelayServer,
     Effect.gen(function*() {
@@ -46,7 +53,7 @@ export const layer = (
       const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
       const admission = new RelayServerAdmission(limits)
-      const core = new RelayServerCore({ crypto, keyPair: options.keyPair, fill: entropy.fill, limits, admission })
+      const core = makeCore({ crypto, keyPair: options.keyPair, fill: entropy.fill, limits, admission })
       core.at(now())
 
       const listener = yield* transport.listen({ host: options.host, port: options.port })
