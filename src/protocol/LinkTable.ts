@@ -64,6 +64,11 @@ export class LinkTable<Owner> {
     return this.#peers[slot] === undefined ? "registered" : "online"
   }
 
+  /** The key that an id is held for, as text; undefined while it is free. */
+  keyOf(id: number): string | undefined {
+    return this.#keys[id - firstConnectionId]
+  }
+
   /** The table that an id is linked with; undefined while it is not online. */
   peer(id: number): LinkTable<Owner> | undefined {
     return this.#peers[id - firstConnectionId]

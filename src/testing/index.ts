@@ -9,4 +9,6 @@ export {
   type MemoryDirection,
   MemoryNetwork
 } from "./MemoryNetwork.ts"
+export { type RelayFault, type RelayFaultCounts, type RelayFaultDirection, RelayFaults } from "./RelayFaults.ts"
+export * as RelayServerFaulty from "./RelayServerFaulty.ts"
 export * as RelayTransportMemory from "./RelayTransportMemory.ts"
