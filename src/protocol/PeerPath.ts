@@ -26,7 +26,10 @@ export interface PeerPath {
    * no relay. Whatever was sent under another number may be lost with it.
    */
   readonly carrier: () => number
-  /** Bytes the carrier takes now without back-pressure; 0 when there is none. */
+  /**
+   * Bytes taken now without back-pressure; 0 when there is no carrier. While the carrier has taken nothing for too long, what the
+   * relays take to which the next packet would move.
+   */
   readonly room: () => number
   /**
    * Nothing comes back although data is outstanding: moves the traffic to the next relay on which the peer is online. False when

@@ -62,7 +62,12 @@ export class PeerSlots implements PeerPath {
 
   readonly carrier = (): number => this.#active?.carrier ?? 0
 
-  readonly room = (): number => this.#active?.entry.link?.room() ?? 0
+  readonly room = (): number => {
+    const active = this.#active
+    if (active === undefined) return 0
+    // Senders look here before they send: without the room elsewhere, none would ever try and so move to the next relay.
+    return this.#isStuck(active) ? Math.max(roomOf(active), ...this.#others(active).map(roomOf)) : roomOf(active)
+  }
 
   readonly tie = (relay: RelayAddress): void => {
     if (!this.#isClosed) this.#options.tie(relay)
@@ -172,6 +177,8 @@ export class PeerSlots implements PeerPath {
     return taken ? "sent" : "unreachable"
   }
 }
+
+const roomOf = (slot: Slot): number => slot.entry.link?.room() ?? 0
 
 const sendThrough = (slot: Slot, frame: Uint8Array, length: number, urgent: boolean): boolean => {
   if (slot.entry.link?.sendData(slot.connectionId, frame, length, urgent) !== true) return false

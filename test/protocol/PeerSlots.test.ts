@@ -131,6 +131,23 @@ describe("PeerSlots: full relays", () => {
     expect(sentBy(links)).toEqual([0, 0, 1])
   })
 
+  it("T23: who looks for room before sending finds that of the next relay once the carrier is stuck", () => {
+    const host = new FakeHost()
+    const { links, path } = host.openOn(1, 1, 2, 3)
+    links[1]!.full = true
+    links[2]!.roomBytes = 333
+    links[0]!.full = true
+    links[0]!.stuck = host.now
+    host.now += 199
+    expect(path.room()).toBe(0)
+    host.now += 1
+    expect(path.room()).toBe(333)
+    links[2]!.full = true
+    expect(path.room()).toBe(0)
+    links[0]!.writable()
+    expect(path.room()).toBe(100_000)
+  })
+
   it("T23: when all are full nothing changes, and nothing is sent twice", () => {
     const host = new FakeHost()
     const { links, log, path } = host.openOn(1, 1, 2)
