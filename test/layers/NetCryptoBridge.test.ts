@@ -13,7 +13,7 @@ const source = (file: string): string => Fs.readFileSync(new URL(`../../src/${fi
 
 /** Every file of ours that a file imports, types included, and what those import in turn. */
 const importsOf = (file: string, found = new Set<string>()): ReadonlySet<string> => {
-  for (const [, path] of source(file).matchAll(/from "(\.[^"]+)"/g)) {
+  for (const [, path] of source(file).matchAll(/(?:from|import) "(\.[^"]+)"/g)) {
     const imported = new URL(path!, `file:///${file}`).pathname.slice(1)
     if (found.has(imported)) continue
     found.add(imported)

@@ -195,6 +195,38 @@ describe("ConnectionTable: relays come and go", () => {
     }
   })
 
+  it("C08: doubled notifications are no transitions", () => {
+    const host = new FakeHost()
+    const { links: [link], log, path } = host.openOn(1, 1)
+    const carrier = path.carrier()
+    const [events, reports] = [host.log.length, log.length]
+    link!.online(16)
+    expect([path.carrier(), host.log.length, log.length]).toEqual([carrier, events, reports])
+    link!.offline(16)
+    link!.offline(16)
+    expect([host.log.length, log.length]).toEqual([events + 2, reports + 1])
+    expect(host.slots(1)).toEqual(["relay-1.test registered"])
+  })
+
+  it("data of a peer that has just gone offline is still its data", () => {
+    const host = new FakeHost()
+    const { links: [link], log } = host.openOn(1, 1)
+    link!.offline(16)
+    link!.receive(16, 1)
+    expect(log.at(-1)).toBe("packet 1 by relay-1.test")
+  })
+
+  it("a connection id that was given back and granted to another key brings that key's data", () => {
+    const host = new FakeHost()
+    const old = host.openOn(1, 1)
+    old.path.close()
+    old.links[0]!.receive(16, 1)
+    const { log } = host.openOn(2, 1)
+    old.log.length = 0
+    old.links[0]!.receive(16, 2)
+    expect([old.log, log.at(-1)]).toEqual([[], "packet 2 by relay-1.test"])
+  })
+
   it("all slots of a lost relay fall before anybody is told", () => {
     const host = new FakeHost()
     const a = host.openOn(1, 1)

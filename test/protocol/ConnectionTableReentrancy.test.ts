@@ -166,6 +166,19 @@ describe("ConnectionTable: callbacks that change the table", () => {
     }
   })
 
+  it("a path closed inside the send that was to move it has no carrier afterwards, and reports nothing", () => {
+    const host = new FakeHost()
+    const { links: [one, two], log, path } = host.openOn(1, 1, 2)
+    one!.full = true
+    one!.stuck = host.now
+    host.now += 200
+    two!.onSend = () => path.close()
+    log.length = 0
+    path.send(frame(1), 2, false)
+    expect([path.carrier(), log, host.slots(1)]).toEqual([0, [], []])
+    expect([one!.disconnects, two!.disconnects]).toEqual([[16], [16]])
+  })
+
   it("out of band: a peer closed by the answer to its own packet stays closed", () => {
     const host = new FakeHost()
     host.table.addRelay(relayAt(1))
