@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: measures this tree in one run and prints a table of results and goals (docs/benchmarks.md). Exit code 1 when a
- * goal was not met, 2 for wrong usage. The figures belong to the machine; compare ratios.
+ * goal was not met or a measurement failed, 2 for wrong usage. The figures belong to the machine; compare ratios.
  */
 import * as Options from "./options.ts"
 import { pairs } from "./pairs.ts"
@@ -13,27 +13,34 @@ if (typeof options === "string") {
   process.exit(2)
 }
 
-const { cores, cpu, node } = machine()
-console.log(`Node ${node}, ${cores} x ${cpu}, packets of 1300 bytes\n\n${heading}`)
+const { cores, cpu, load, node } = machine()
+console.log(`Node ${node}, ${cores} x ${cpu}, load average ${load.toFixed(1)}, packets of 1300 bytes\n\n${heading}`)
 
 const rows: Array<Row> = []
-const add = (measured: ReadonlyArray<Row>) => {
+/** Measures a group of rows and prints them; one that fails becomes a row that says so, and the others go on. */
+const add = async (name: string, measure: () => Promise<ReadonlyArray<Row>>) => {
+  const failed = (error: unknown): ReadonlyArray<Row> => [
+    { name, value: undefined, unit: "", note: error instanceof Error ? error.message : String(error), failed: true }
+  ]
+  const measured = await measure().catch(failed)
   rows.push(...measured)
   for (const row of measured) console.log(line(row))
 }
 
-if (options.pairs !== undefined) add(await pairs(options, options.pairs))
+const { pairs: other } = options
+if (other !== undefined) await add("comparison", () => pairs(options, other))
 else {
   for (const name of options.only) {
     // Goodput brings the bound with it, measured in alternation.
     if (name === "bound" && options.only.includes("goodput")) continue
-    add(await Rows[name](options))
+    await add(name, () => Rows[name](options))
   }
 }
 
 if (options.json !== undefined) writeJson(options.json, rows)
-const missing = rows.filter(({ value }) => value === undefined)
-for (const { name, note } of missing) console.error(`\nMISSING: ${name}: ${note ?? ""}`)
-const failed = rows.filter(({ goal }) => goal?.met === false)
-for (const { goal, name } of failed) console.error(`\nNOT MET: ${name}: ${goal?.text ?? ""}`)
-process.exitCode = failed.length > 0 ? 1 : 0
+for (const { name, note, value } of rows) {
+  if (value === undefined) console.error(`\nMISSING: ${name}: ${note ?? ""}`)
+}
+const unmet = rows.filter(({ goal }) => goal?.met === false)
+for (const { goal, name } of unmet) console.error(`\nNOT MET: ${name}: ${goal?.text ?? ""}`)
+process.exitCode = unmet.length > 0 || rows.some(({ failed }) => failed === true) ? 1 : 0

@@ -1,6 +1,6 @@
 /** Rows of results, as a table for people and as JSON for programs. */
 import { writeFileSync } from "node:fs"
-import { cpus } from "node:os"
+import { cpus, loadavg } from "node:os"
 
 export interface Row {
   readonly name: string
@@ -9,6 +9,8 @@ export interface Row {
   readonly unit: string
   readonly goal?: { readonly text: string; readonly met: boolean }
   readonly note?: string
+  /** The measurement itself went wrong, as opposed to something it needs being absent. */
+  readonly failed?: boolean
   /** Every single measurement behind the value. */
   readonly samples?: ReadonlyArray<number>
 }
@@ -46,7 +48,15 @@ export const line = (row: Row): string => {
 export const heading = `${"row".padEnd(width[0])}${"result".padStart(width[1])}   ${"goal".padEnd(width[2])}note`
 
 /** What the figures were measured on. */
-export const machine = () => ({ node: process.version, cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length })
+export const machine = () => ({
+  node: process.version,
+  cpu: cpus()[0]?.model ?? "unknown",
+  cores: cpus().length,
+  /** Of the last minute, when the run began: other work on the machine shows in every figure. */
+  load: loadavg()[0] ?? Number.NaN
+})
+
+const machineAtStart = machine()
 
 export const writeJson = (file: string, rows: ReadonlyArray<Row>): void =>
-  writeFileSync(file, `${JSON.stringify({ machine: machine(), rows }, undefined, 2)}\n`)
+  writeFileSync(file, `${JSON.stringify({ machine: machineAtStart, rows }, undefined, 2)}\n`)
