@@ -5,6 +5,8 @@ import type { CryptoPeer } from "../protocol/CryptoPeer.ts"
 
 /** A deadline that is met this late, in milliseconds, says that our own event loop did not run. */
 const lagThreshold = 100
+/** The shortest sleep, milliseconds. Deadlines are fractions: a rest that is lost in rounding would wake at the same moment for ever. */
+const minSleep = 0.01
 
 export interface PeerTimer {
   /** Sleeps and works until it is stopped. */
@@ -32,7 +34,7 @@ export const make = (peer: CryptoPeer, now: () => number): PeerTimer => {
       }
       armed = deadline
       nearer.closeUnsafe()
-      yield* Effect.raceFirst(Effect.sleep(deadline - time), nearer.await)
+      yield* Effect.raceFirst(Effect.sleep(Math.max(deadline - time, minSleep)), nearer.await)
     }
   })
   return {
