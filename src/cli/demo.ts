@@ -22,6 +22,7 @@ import * as DemoTransfer from "./demoTransfer.ts"
 import { CommandFailed } from "./failure.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
+import * as Relays from "./relays.ts"
 
 export interface Input {
   readonly size: number
@@ -67,6 +68,10 @@ const connectNodes = Effect.fnUntraced(function*(relays: ReadonlyArray<DemoRelay
   const [sender, receiver] = yield* Effect.all([startNode, startNode])
   for (const node of [sender, receiver]) {
     yield* Effect.forEach(addresses, Context.get(node, ConnectionRegistry).addRelay, { discard: true })
+  }
+  for (const node of [sender, receiver]) {
+    yield* Effect.timeoutOption(Context.get(node, ConnectionRegistry).awaitRelay, connectTimeout)
+    yield* Effect.provideContext(Relays.settle, node)
   }
   const from = Context.get(sender, Identity)
   const to = Context.get(receiver, Identity)

@@ -8,6 +8,9 @@ import type { Output } from "./output.ts"
 
 /** How long a command waits for its first relay. */
 const firstRelayTimeout = "10 seconds"
+/** How long the other relays may take, once the first is there, and how often they are looked at. */
+const settleTimeout = "1 second"
+const settleStep = "10 millis"
 /** After this time, relays that are not connected yet are worth a remark. */
 const patience = "1500 millis"
 
@@ -33,6 +36,16 @@ const complaints = Effect.fnUntraced(function*() {
   return statuses.filter((status) => !isReached(status)).map(explain)
 })
 
+/**
+ * Waits until every relay has been reached or has failed, for a second at most. A peer learns of our relays by what it gets over each of
+ * them, so a call that is made when only the first is there would rest on that one.
+ */
+export const settle = Effect.gen(function*() {
+  const registry = yield* ConnectionRegistry
+  const isUndecided = ({ state }: RelayStatus) => state._tag === "Connecting" || state._tag === "Handshaking"
+  while ((yield* registry.relays).some(isUndecided)) yield* Effect.sleep(settleStep)
+}).pipe(Effect.timeoutOption(settleTimeout), Effect.asVoid)
+
 const remark = Effect.fnUntraced(function*(output: Output) {
   yield* Effect.sleep(patience)
   yield* Effect.forEach(yield* complaints(), output.note, { discard: true })
@@ -52,5 +65,6 @@ export const hold = Effect.fnUntraced(function*(relays: ReadonlyArray<RelayAddre
     const reasons = (yield* complaints()).join("; ")
     return yield* new CommandFailed({ detail: `no relay could be reached within 10 s: ${reasons}` })
   }
+  yield* settle
   if (!process.stderr.isTTY) yield* Effect.forkScoped(remark(output))
 })
