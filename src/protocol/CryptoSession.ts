@@ -55,6 +55,8 @@ const oobInFlight = 4_096
 const oobPayload = 1024 - 27 - 8
 /** Answers to request packets that a burst of received packets is worth; ends the ping-pong of two idle peers. */
 const answersPerBurst = 4
+/** While the application takes nothing, the peer's questions are answered, but two who both wait must not answer each other. */
+const heldAnswerInterval = 50
 const killPayload = Uint8Array.of(Packet.killId)
 /** Milliseconds until an acknowledgement that the path did not take is tried again. */
 const blockedRetry = 10
@@ -73,6 +75,7 @@ export class CryptoSession {
   lastReceivedAt: number
   #isHeld = false
   #isTouched = false
+  #isPumping = false
   #wantsRoom = false
   #unacknowledged = 0
   #answers = 0
@@ -195,21 +198,23 @@ export class CryptoSession {
 
   /** The path has room again, or another carrier. */
   pump(now: number): void {
-    if (!this.isConfirmed || this.isOver) return
+    if (!this.isConfirmed || this.isOver || this.#isPumping) return
     const sending = this.#sending
     const wasOutstanding = sending.isOutstanding
-    const { window } = this.#congestion
-    const carrier = this.path.carrier()
+    this.#isPumping = true
     for (;;) {
       const number = sending.next()
-      if (number < 0 || sending.inFlightBytes >= (carrier === 0 ? oobInFlight : window)) break
+      const isOffline = this.path.carrier() === 0
+      if (number < 0 || sending.inFlightBytes >= (isOffline ? oobInFlight : this.#congestion.window)) break
       const payload = sending.payload(number)
-      if (carrier === 0 ? payload.length > oobPayload : this.path.room() < payload.length) break
+      if (isOffline ? payload.length > oobPayload : this.path.room() < payload.length) break
       if (this.#transmit(payload, number, false) !== "sent") break
       if (sending.isResend(number)) this.counters.resent++
       else this.counters.sent++
-      sending.markSent(number, now, carrier)
+      // Asked only now: the path may have changed its carrier while it sent.
+      sending.markSent(number, now, this.path.carrier())
     }
+    this.#isPumping = false
     if (!wasOutstanding && sending.isOutstanding) this.#awaitProgress(now)
     if (this.#wantsRoom && sending.queuedBytes <= this.#host.numbers.sendBuffer / 2 && !sending.isFull) {
       this.#wantsRoom = false
@@ -331,8 +336,8 @@ export class CryptoSession {
     if (lost > 0) this.#congestion.onLoss(lost)
     // It answers our probe: the path works, even if the peer's application takes nothing.
     if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
-    if (this.#answers > 0 || this.#isHeld) {
-      // The peer may have asked because an acknowledgement of ours was lost.
+    if (this.#answers > 0 || (this.#isHeld && now - this.#requestedAt >= heldAnswerInterval)) {
+      // The peer may have asked because an acknowledgement of ours was lost, or because we take nothing.
       this.#answers--
       this.#unacknowledged += this.#host.numbers.ackBytes
     }
