@@ -325,7 +325,7 @@ export class WirePath implements PeerPath {
       return "sent"
     }
     const next = this.#next()
-    if (!this.#wire.spills || next === undefined) {
+    if (!this.#wire.spills || next === undefined || this.#node.backlog(this.id, next, rate) > 0) {
       this.#awaitRoom()
       return "blocked"
     }
