@@ -1,0 +1,172 @@
+/**
+ * What can happen in a simulated world, each with how often. An action chooses its victim by the dice and also arranges its end; it returns
+ * undefined where it does not apply. New features of the library get new rows here.
+ */
+import * as Effect from "effect/Effect"
+import type { RelayFault } from "../RelayFaults.ts"
+import { maxSize } from "./Payload.ts"
+import type { SimulatedRelay } from "./SimulatedRelay.ts"
+import type { World } from "./World.ts"
+
+export interface Action {
+  readonly name: string
+  readonly weight: number
+  readonly apply: (world: World) => Effect.Effect<void> | undefined
+}
+
+/** Mostly short, sometimes long, milliseconds. */
+const duration = ({ dice }: World): number => dice.chance(0.7) ? dice.between(50, 1_500) : dice.between(1_500, 7_000)
+
+const action = (name: string, weight: number, apply: Action["apply"]): Action => ({ name, weight, apply })
+
+/** Something done to a relay that is up. */
+const onRelay = (
+  name: string,
+  weight: number,
+  apply: (world: World, relay: SimulatedRelay) => Effect.Effect<void>
+): Action =>
+  action(name, weight, (world) => {
+    const relay = world.dice.pick(world.relays)!
+    return relay.isUp() ? apply(world, relay) : undefined
+  })
+
+const lie = (
+  name: string,
+  weight: number,
+  isAboutPeers: boolean,
+  fault: (world: World) => Partial<RelayFault>
+): Action =>
+  onRelay(name, weight, (world, relay) =>
+    Effect.suspend(() => {
+      relay.lie(fault(world))
+      if (isAboutPeers) world.liars.add(relay)
+      return world.later(duration(world), Effect.sync(relay.beHonest))
+    }))
+
+/** A node goes down by one of its ways and comes back. */
+const nodeGoes = (name: string, weight: number, how: "stop" | "crash" | "powerLoss"): Action =>
+  action(name, weight, (world) => {
+    const node = world.dice.pick(world.nodes)!
+    if (!node.isUp()) return undefined
+    const back = Effect.suspend(() => {
+      if (!node.isUp()) world.trace.count("node back")
+      return node.start()
+    })
+    return Effect.andThen(node[how], world.later(duration(world), back))
+  })
+
+export const actions: ReadonlyArray<Action> = [
+  action("send", 30, (world) => {
+    const end = world.dice.pick(world.openEnds())
+    if (end === undefined) return undefined
+    const { dice } = world
+    const sizes = Array.from(
+      { length: dice.chance(0.8) ? dice.between(1, 20) : dice.between(20, 120) },
+      () => dice.chance(0.5) ? dice.between(1, 100) : dice.between(100, maxSize)
+    )
+    return Effect.sync(() => world.streams.send(end, sizes))
+  }),
+  action("send lossy", 8, (world) => {
+    const end = world.dice.pick(world.openEnds())
+    if (end === undefined) return undefined
+    return Effect.sync(() => {
+      for (let i = world.dice.between(1, 12); i > 0; i--) world.streams.sendLossy(end, world.dice.between(1, maxSize))
+    })
+  }),
+  action("hold", 3, (world) => {
+    const end = world.dice.pick(world.openEnds())
+    if (end === undefined || end.isHeld) return undefined
+    return Effect.suspend(() => {
+      end.isHeld = true
+      end.connection.hold(true)
+      return world.later(duration(world), Effect.sync(() => release(world, end)))
+    })
+  }),
+  action("close connection", 1, (world) => {
+    const end = world.dice.pick(world.openEnds())
+    if (end === undefined) return undefined
+    return Effect.suspend(() => {
+      end.isClosing = true
+      return end.connection.close
+    })
+  }),
+  onRelay("relay stops", 2, (world, relay) => Effect.andThen(relay.stop, world.later(duration(world), relay.start))),
+  onRelay("relay crashes", 3, (world, relay) => Effect.andThen(relay.crash, world.later(duration(world), relay.start))),
+  action("connection reset", 4, (world) => {
+    const connection = world.dice.pick(world.network.connections())
+    return connection && Effect.sync(connection.reset)
+  }),
+  action("all connections reset", 1, (world) => Effect.sync(world.network.cutAll)),
+  action("connection frozen", 5, (world) => {
+    const connection = world.dice.pick(world.network.connections())
+    if (connection === undefined) return undefined
+    const direction = world.dice.pick(["toServer", "toClient", undefined] as const)
+    return Effect.suspend(() => {
+      connection.freeze(direction)
+      return world.later(duration(world), Effect.sync(connection.thaw))
+    })
+  }),
+  onRelay("relay frozen", 3, (world, { address }) => {
+    const frozen = world.dice.pick([true, "toServer", "toClient"] as const)!
+    return Effect.suspend(() => {
+      world.network.conditions(address, { frozen })
+      return world.later(duration(world), Effect.sync(() => world.network.conditions(address, { frozen: false })))
+    })
+  }),
+  action("partition", 3, (world) => {
+    const { dice, network } = world
+    const machines = dice.sample(world.nodes, dice.between(1, world.nodes.length)).map(({ name }) => name)
+    const addresses = dice.sample(world.relays, dice.between(1, world.relays.length)).map(({ address }) => address)
+    return Effect.suspend(() => {
+      const heal = network.partition(machines, addresses)
+      world.partitions.add(heal)
+      return world.later(duration(world), Effect.sync(heal))
+    })
+  }),
+  onRelay("latency", 3, (world, { address }) => {
+    const { dice, network } = world
+    const change = {
+      latency: dice.chance(0.8) ? dice.between(0, 80) : dice.between(80, 300),
+      jitter: dice.between(0, 40)
+    }
+    const machine = dice.chance(0.5) ? dice.pick(world.nodes)!.name : undefined
+    return Effect.sync(() => network.conditions(address, change, machine))
+  }),
+  lie("relay drops everything", 2, false, () => ({ drop: 1 })),
+  lie("relay drops some", 3, false, ({ dice }) => ({ drop: dice.between(1, 30) / 100 })),
+  lie("relay doubles", 2, false, ({ dice }) => ({ duplicate: dice.between(5, 100) / 100 })),
+  lie(
+    "relay reorders",
+    2,
+    false,
+    ({ dice }) => ({ reorder: dice.between(5, 50) / 100, reorderBy: dice.between(1, 200) })
+  ),
+  lie("relay delays", 1, false, ({ dice }) => ({ delay: dice.between(5, 400) })),
+  lie("relay claims peers", 1, true, () => ({ claimOnline: true })),
+  lie("relay hides peers", 1, true, ({ dice }) => dice.chance(0.5) ? { hideOnline: true } : { hideOffline: true }),
+  nodeGoes("node stops", 1, "stop"),
+  nodeGoes("node crashes", 1, "crash"),
+  nodeGoes("node loses power", 1, "powerLoss"),
+  action("node rotates its key", 1, (world) => {
+    const node = world.dice.pick(world.nodes)!
+    if (!node.isUp()) return undefined
+    const keys = world.freshKeys()
+    // Nobody knows its new key: it is the one who calls from now on.
+    for (const { a, b } of world.pairs) {
+      const other = a === node ? b : b === node ? a : undefined
+      if (other === undefined) continue
+      other.callees.delete(node)
+      node.callees.add(other)
+    }
+    return Effect.andThen(node.crash, world.later(world.dice.between(50, 2_000), node.start(keys)))
+  })
+]
+
+/** Lets a held receiver go on, unless it is over. */
+export const release = (world: World, end: World["streams"]["ends"][number]): void => {
+  if (!end.isHeld) return
+  end.isHeld = false
+  if (end.ended !== undefined) return
+  world.trace.count("released")
+  end.connection.hold(false)
+}
