@@ -178,7 +178,8 @@ export class CryptoSession {
       this.#host.onLossy(this, slab.keep(payloadAt, payloadAt + payloadLength))
     } else if (id === Packet.requestId) {
       this.#receiving.learnEnd(number)
-      this.#takeRequest(slab.block.subarray(payloadAt, payloadAt + payloadLength), now)
+      // Its list counts from its own acknowledgement: an old one would name the wrong packets.
+      if (acknowledged !== "stale") this.#takeRequest(slab.block.subarray(payloadAt, payloadAt + payloadLength), now)
     } else if (id === Packet.killId) {
       if (this.isConfirmed) this.#host.onKilled(this)
     } else this.#drop("unknown id")
