@@ -206,7 +206,10 @@ export class CryptoSession {
     for (;;) {
       const number = sending.next()
       const isOffline = this.path.carrier() === 0
-      if (number < 0 || sending.inFlightBytes >= (isOffline ? oobInFlight : this.#congestion.window)) break
+      if (number < 0) break
+      // The oldest may always go: what the peer keeps behind it counts as in flight until it arrives.
+      const limit = isOffline ? oobInFlight : this.#congestion.window
+      if (sending.inFlightBytes >= limit && number !== sending.start) break
       const payload = sending.payload(number)
       if (isOffline ? payload.length > oobPayload : this.path.room() < payload.length) break
       if (this.#transmit(payload, number, false) !== "sent") break
@@ -239,8 +242,23 @@ export class CryptoSession {
     const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
     this.#requestedAt = now
     this.#requestAt = now + this.#host.numbers.requestInterval
-    const outcome = this.#transmit(this.#request.subarray(0, length), this.#sending.sent, true)
+    // The list may be too long to go out of band; its beginning is a list as well.
+    const size = this.path.carrier() === 0 ? Math.min(length, oobPayload) : length
+    const outcome = this.#transmit(this.#request.subarray(0, size), this.#sending.sent, true)
     if (outcome !== "sent" && this.#ackAt <= now) this.#ackAt = now + blockedRetry
+  }
+
+  /**
+   * The same by a way that need not be part of the path: out of band over a relay by which the peer has just asked. It counts as no
+   * acknowledgement, because nobody knows whether more than this one packet gets through.
+   */
+  answerBy(reply: (packet: Uint8Array) => boolean): void {
+    if (this.isOver) return
+    const { start, end } = this.#receiving
+    const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
+    const payload = this.#request.subarray(0, Math.min(length, oobPayload))
+    const sealed = this.#cipher.seal(this.#frame, start, this.#sending.sent, payload)
+    reply(this.#frame.slice(1, sealed))
   }
 
   /** When `onTimer` wants to be called, monotonic milliseconds. */
