@@ -4,7 +4,7 @@
  * peer for 50 ms). Loss alone says little on a path of TCP connections, so only heavy loss slows it down. A pure model: the caller
  * tells it what happened and when, in milliseconds and bytes.
  *
- * It starts by doubling each round trip until the rate stops growing, and empties the path for one round every ten seconds to see the
+ * It starts by doubling each round trip until the rate stops growing or a queue builds up, and empties the path for one round every ten seconds to see the
  * true round trip again. (Beyond Tox, whose rate follows a fixed 50 ms tick.)
  */
 
@@ -16,6 +16,8 @@ const rateRounds = 10
 const roundTripLife = 10_000
 /** Rounds without a quarter more rate after which starting is over. */
 const plateauRounds = 3
+/** Milliseconds of queue that starting may build up on top of twice the shortest round trip. */
+const startQueue = 50
 const gain = 2
 /** More than this share lost in one round is overload rather than accident. */
 const heavyLoss = 0.2
@@ -80,6 +82,8 @@ export class CongestionControl {
     if (sentAt >= 0) {
       const sample = Math.max(now - sentAt, 0.05)
       this.#measureRoundTrip(now, sample)
+      // A queue of our own says that the path is full long before its rate is seen to stop growing.
+      if (sample > 2 * (this.#minRoundTrip + this.#ackGap) + startQueue) this.#isStarting = false
       const rate = (delivered - deliveredThen) / sample
       const last = this.#rates.length - 1
       if (last < 0) this.#rates.push(rate)
