@@ -120,6 +120,11 @@ export const layer = Layer.effect(
       return peer
     }
 
+    const peerAt = (dhtKey: PublicKey): CryptoPeer | undefined => {
+      for (const { peer } of peers.values()) if (peer.uses(dhtKey)) return peer
+      return undefined
+    }
+
     const forget = (peer: CryptoPeer): void => {
       const { id } = peer
       if (peers.get(id)?.peer !== peer) return
@@ -155,10 +160,13 @@ export const layer = Layer.effect(
     bridge.attach({
       onUnboundPacket: (sender, bytes, route) => {
         const isRequest = bytes[0] === 24
+        if (bytes[0] === 27) return peerAt(sender)?.onUnboundPacket(bytes, route)
         if (!isRequest && bytes[0] !== 26) return
         if (!limits.allow(toHex(route.relay.publicKey), toHex(sender), now())) return
-        if (isRequest) answerCookieRequest(bytes, sender, route.reply)
-        else onHandshake(bytes, route)
+        if (!isRequest) return onHandshake(bytes, route)
+        // Within the session first: the cookie alone would tell the peer that there is none.
+        peerAt(sender)?.onUnboundPacket(bytes, route)
+        answerCookieRequest(bytes, sender, route.reply)
       },
       onBatchEnd: () => {
         if (touched.size === 0) return

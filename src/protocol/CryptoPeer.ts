@@ -99,10 +99,20 @@ export class CryptoPeer implements PeerPathEvents {
     this.#host.wake(this)
   }
 
+  /**
+   * A data packet or a cookie request that this peer sent out of band over a relay which is not tied to it, as happens when the two know
+   * different relays. Without this a peer that finds us by such a relay would hear cookies but nothing of the session, and take us for
+   * restarted.
+   */
+  onUnboundPacket(bytes: Uint8Array, route: ReplyRoute): void {
+    if (bytes[0] === 24) return this.#current?.answerBy(route.reply)
+    if (this.#open(bytes, route)) this.path.tie(route.relay)
+  }
+
   onPacket(bytes: Uint8Array, route: ReplyRoute): void {
     switch (bytes[0]) {
       case 27:
-        if (this.#current?.receive(bytes, route) !== true) this.#candidate?.session.receive(bytes, route)
+        this.#open(bytes, route)
         return
       case 26:
         return this.#host.onHandshake(bytes, route)
@@ -199,6 +209,11 @@ export class CryptoPeer implements PeerPathEvents {
     this.path.close()
     this.#dhtCipher?.dispose()
     this.#dhtCipher = undefined
+  }
+
+  /** Whether it was a data packet of one of our sessions. */
+  #open(bytes: Uint8Array, route: ReplyRoute): boolean {
+    return this.#current?.receive(bytes, route) === true || this.#candidate?.session.receive(bytes, route) === true
   }
 
   /** Suspects a silent session: asks for a cookie, and calls the peer anew if that is all that is answered. */
