@@ -11,6 +11,8 @@ export interface Goodput {
   readonly rate: number
   readonly longestGap: number
   readonly displaced: number
+  /** Seconds of CPU time for a gigabyte of payload, all three processes together. */
+  readonly cpu: number
   /** Seconds of CPU time the relay spent per gigabyte of payload; its memory at the end, megabytes. */
   readonly relayCpu: number
   readonly relayRss: number
@@ -25,15 +27,22 @@ export const measureGoodput = (crypto: CryptoName, span: Span, tree?: string): P
     await pair.callee.call("sink")
     await pair.caller.call("flood", packetSize)
     await sleep(span.warm)
-    const mark = () => Promise.all([pair.callee.call<SinkMark>("mark"), relay.call<RelayMark>("mark")])
-    const [firstSeen, firstRelay] = await mark()
+    const mark = () =>
+      Promise.all([
+        pair.callee.call<SinkMark>("mark"),
+        relay.call<RelayMark>("mark"),
+        pair.caller.call<SinkMark>("mark")
+      ])
+    const [firstSeen, firstRelay, firstSender] = await mark()
     await sleep(span.measured)
-    const [seen, relayed] = await mark()
+    const [seen, relayed, sender] = await mark()
+    const cpu = seen.cpu - firstSeen.cpu + relayed.cpu - firstRelay.cpu + sender.cpu - firstSender.cpu
     const megabytes = (seen.bytes - firstSeen.bytes) / 1e6
     return {
       rate: megabytes * 1e3 / (seen.at - firstSeen.at),
       longestGap: seen.longestGap,
       displaced: seen.displaced,
+      cpu: cpu * 1e3 / megabytes,
       relayCpu: (relayed.cpu - firstRelay.cpu) * 1e3 / megabytes,
       relayRss: relayed.rss
     }

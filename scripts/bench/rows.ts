@@ -1,5 +1,5 @@
 /** The rows of the benchmark: which measurements each is made of, how often, and what it is meant to reach. */
-import { measureBound, type Span } from "./bound.ts"
+import { type Bound, measureBound, type Span } from "./bound.ts"
 import type { CryptoName } from "./boundCiphers.ts"
 import { measureConnectTimes } from "./connectTime.ts"
 import { measureEcho } from "./echo.ts"
@@ -24,7 +24,7 @@ export const bound = async (options: Options): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
   for (const crypto of cryptos) {
     const samples: Array<number> = []
-    for (let i = 0; i < repetitions(options); i++) samples.push(await measureBound(crypto, span(options)))
+    for (let i = 0; i < repetitions(options); i++) samples.push((await measureBound(crypto, span(options))).rate)
     rows.push({ name: `upper bound, ${crypto}`, value: median(samples), unit: "MB/s", samples })
   }
   return rows
@@ -32,18 +32,21 @@ export const bound = async (options: Options): Promise<ReadonlyArray<Row>> => {
 
 const goodputRows = (
   crypto: CryptoName,
-  bounds: ReadonlyArray<number>,
+  bounds: ReadonlyArray<Bound>,
   runs: ReadonlyArray<Goodput>
 ): ReadonlyArray<Row> => {
   const rates = runs.map(({ rate }) => rate)
+  const boundRates = bounds.map(({ rate }) => rate)
   // Neighbouring runs see the same machine, so the ratio is taken inside each pair.
-  const ratios = rates.map((rate, i) => rate * 100 / (bounds[i] ?? Number.NaN))
+  const ratios = rates.map((rate, i) => rate * 100 / (boundRates[i] ?? Number.NaN))
+  const costs = runs.map(({ cpu }, i) => (bounds[i]?.cpu ?? Number.NaN) * 100 / cpu)
   const ratio = median(ratios)
   const lost = sum(runs.map(({ displaced }) => displaced))
   return [
-    { name: `upper bound, ${crypto}`, value: median(bounds), unit: "MB/s", samples: bounds },
+    { name: `upper bound, ${crypto}`, value: median(boundRates), unit: "MB/s", samples: boundRates },
     { name: `goodput, ${crypto}`, value: median(rates), unit: "MB/s", samples: rates, note: disorder(lost) },
     { name: `goodput / bound, ${crypto}`, value: ratio, unit: "%", samples: ratios, goal: atLeast(40, ratio, "%") },
+    { name: `CPU of the bound / of goodput, ${crypto}`, value: median(costs), unit: "%", samples: costs },
     {
       name: `relay CPU per GB forwarded, ${crypto}`,
       value: median(runs.map(({ relayCpu }) => relayCpu)),
@@ -61,7 +64,7 @@ const goodputRows = (
 
 /** Bound and goodput in alternation, and in the other order every second time. */
 export const goodput = async (options: Options): Promise<ReadonlyArray<Row>> => {
-  const bounds = new Map<CryptoName, Array<number>>(cryptos.map((crypto) => [crypto, []]))
+  const bounds = new Map<CryptoName, Array<Bound>>(cryptos.map((crypto) => [crypto, []]))
   const runs = new Map<CryptoName, Array<Goodput>>(cryptos.map((crypto) => [crypto, []]))
   for (let i = 0; i < repetitions(options); i++) {
     for (const crypto of cryptos) {
