@@ -24,10 +24,10 @@ export {
 } from "./schema/Ticket.ts"
 
 // Words of the plain code that appear in the contracts
-export type { Cipher, Crypto, KeyPair, SecretKey } from "./protocol/Crypto.ts"
-export type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./protocol/PeerPath.ts"
-export type { RelayLink, RelayLinkEvents } from "./protocol/RelayLink.ts"
-export type { SessionMuxCounts } from "./protocol/SessionMux.ts"
+export type { Cipher, Crypto, KeyPair, SecretKey } from "./protocol/crypto/Crypto.ts"
+export type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./protocol/registry/PeerPath.ts"
+export type { RelayLink, RelayLinkEvents } from "./protocol/relay/RelayLink.ts"
+export type { SessionMuxCounts } from "./protocol/session/SessionMux.ts"
 
 // Services
 export {

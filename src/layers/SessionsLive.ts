@@ -3,8 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { ByteSessionState } from "../protocol/ByteSessionState.ts"
-import { SessionCode } from "../protocol/sessionFault.ts"
+import type { ByteSessionState } from "../protocol/session/ByteSessionState.ts"
+import { SessionCode } from "../protocol/session/sessionFault.ts"
 import { instanceIdSize } from "../schema/LinkControl.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"

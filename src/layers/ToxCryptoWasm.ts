@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type { Cipher } from "../protocol/Crypto.ts"
+import type { Cipher } from "../protocol/crypto/Crypto.ts"
 import { keySize, macSize, type PublicKey } from "../schema/Bytes.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { ToxCryptoUnavailable } from "../services/ToxCryptoUnavailable.ts"

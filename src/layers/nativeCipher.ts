@@ -1,5 +1,5 @@
 /** One XSalsa20-Poly1305 key at work in sodium-native. Nothing is allocated for a packet but the views it is passed as. */
-import type { Cipher } from "../protocol/Crypto.ts"
+import type { Cipher } from "../protocol/crypto/Crypto.ts"
 import { macSize } from "../schema/Bytes.ts"
 import { requireOpenable, requireSealable, wipe } from "./cryptoInput.ts"
 

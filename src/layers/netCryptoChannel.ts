@@ -1,8 +1,8 @@
 /** One session as the application sees it: `NetCryptoConnection` over a `CryptoSession`. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type { CryptoPeer } from "../protocol/CryptoPeer.ts"
-import type { CryptoSession } from "../protocol/CryptoSession.ts"
+import type { CryptoPeer } from "../protocol/net-crypto/CryptoPeer.ts"
+import type { CryptoSession } from "../protocol/net-crypto/CryptoSession.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoStats } from "../services/NetCrypto.ts"
 import type { NetCryptoError } from "../services/NetCryptoError.ts"

@@ -1,7 +1,7 @@
 /** Wakes one peer when its next deadline comes. */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
-import type { CryptoPeer } from "../protocol/CryptoPeer.ts"
+import type { CryptoPeer } from "../protocol/net-crypto/CryptoPeer.ts"
 
 /** A deadline that is met this late, in milliseconds, says that our own event loop did not run. */
 const lagThreshold = 100
@@ -19,13 +19,15 @@ export interface PeerTimer {
 export const make = (peer: CryptoPeer, now: () => number): PeerTimer => {
   const nearer = Latch.makeUnsafe(false)
   let armed = -Infinity
+  let armedAt = 0
   let stopped = false
   const run = Effect.gen(function*() {
     while (!stopped) {
       const time = now()
       const deadline = peer.deadline
       if (deadline <= time) {
-        const lag = armed > 0 && time - armed > lagThreshold ? time - armed : 0
+        // When the event loop stopped is unknown: perhaps as soon as the deadline had been set.
+        const lag = armed > 0 && time - armed > lagThreshold ? time - armedAt : 0
         armed = -Infinity
         peer.onTimer(time, lag)
         // A deadline that stays in the past must not starve everybody else.
@@ -33,6 +35,7 @@ export const make = (peer: CryptoPeer, now: () => number): PeerTimer => {
         continue
       }
       armed = deadline
+      armedAt = time
       nearer.closeUnsafe()
       yield* Effect.raceFirst(Effect.sleep(Math.max(deadline - time, minSleep)), nearer.await)
     }

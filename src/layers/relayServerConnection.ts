@@ -1,12 +1,12 @@
 /**
  * One connection of the relay as one fiber: hello, answer, then a read loop with one Effect a batch until the connection is over. All
- * packet work is in `protocol/RelayServerCore`. There is no timer here but back-pressure: deadlines belong to the core's `tick`,
+ * packet work is in `protocol/relay-server/RelayServerCore`. There is no timer here but back-pressure: deadlines belong to the core's `tick`,
  * which ends this fiber.
  */
 import * as Effect from "effect/Effect"
-import type { RelayServerAdmission } from "../protocol/RelayServerAdmission.ts"
-import type { RelayServerClient, RelayServerConnection } from "../protocol/RelayServerClient.ts"
-import type { RelayServerCore } from "../protocol/RelayServerCore.ts"
+import type { RelayServerAdmission } from "../protocol/relay-server/RelayServerAdmission.ts"
+import type { RelayServerClient, RelayServerConnection } from "../protocol/relay-server/RelayServerClient.ts"
+import type { RelayServerCore } from "../protocol/relay-server/RelayServerCore.ts"
 import { keySize, toHex } from "../schema/Bytes.ts"
 import { clientHelloSize } from "../schema/RelayHello.ts"
 import type { TransportConnection, TransportError } from "../services/RelayTransport.ts"

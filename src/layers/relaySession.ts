@@ -1,14 +1,14 @@
 /**
  * One connection to one relay, from dial to loss. It never succeeds: where it stands in this function is the relay's state, and its
- * scope is its clean-up. Packets are `protocol/ClientLink`'s business; here are the socket, the stages and their deadlines.
+ * scope is its clean-up. Packets are `protocol/relay/ClientLink`'s business; here are the socket, the stages and their deadlines.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { ClientLink, type ClientLinkIo } from "../protocol/ClientLink.ts"
-import type { Crypto, KeyPair } from "../protocol/Crypto.ts"
-import { clientHello, forgetHello, openServerHello } from "../protocol/relayHandshake.ts"
-import type { RelayLinkEvents } from "../protocol/RelayLink.ts"
+import type { Crypto, KeyPair } from "../protocol/crypto/Crypto.ts"
+import { ClientLink, type ClientLinkIo } from "../protocol/relay/ClientLink.ts"
+import { clientHello, forgetHello, openServerHello } from "../protocol/relay/relayHandshake.ts"
+import type { RelayLinkEvents } from "../protocol/relay/RelayLink.ts"
 import { formatHostPort, type RelayAddress } from "../schema/RelayAddress.ts"
 import { serverHelloSize } from "../schema/RelayHello.ts"
 import type { Entropy } from "../services/Entropy.ts"

@@ -3,7 +3,7 @@
  * with the connection.
  */
 import * as Effect from "effect/Effect"
-import { SessionMux } from "../protocol/SessionMux.ts"
+import { SessionMux } from "../protocol/session/SessionMux.ts"
 import { linkVersion } from "../schema/LinkControl.ts"
 import { LinkHello } from "../schema/LinkControl.ts"
 import type { NetCryptoConnection } from "../services/NetCrypto.ts"

@@ -1,7 +1,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import type { PeerPath, PeerPathEvents, ReplyRoute } from "../protocol/PeerPath.ts"
+import type { PeerPath, PeerPathEvents, ReplyRoute } from "../protocol/registry/PeerPath.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
 import type { RelayState } from "./RelayClient.ts"

@@ -1,5 +1,5 @@
 import * as Context from "effect/Context"
-import type { PeerPath, PeerPathEvents, ReplyRoute } from "../protocol/PeerPath.ts"
+import type { PeerPath, PeerPathEvents, ReplyRoute } from "../protocol/registry/PeerPath.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 
 /** What reaches net_crypto from outside any path. Registered once, when net_crypto's layer is built. */

@@ -1,6 +1,6 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { RelayLinkEvents } from "../protocol/RelayLink.ts"
+import type { RelayLinkEvents } from "../protocol/relay/RelayLink.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
 import type { RelayError } from "./RelayError.ts"
 

@@ -4,7 +4,7 @@ import type * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { SessionMuxCounts } from "../protocol/sessionMuxOptions.ts"
+import type { SessionMuxCounts } from "../protocol/session/sessionMuxOptions.ts"
 import type { NetCryptoConnection } from "./NetCrypto.ts"
 import type { SessionError } from "./SessionError.ts"
 

@@ -1,5 +1,5 @@
 import * as Context from "effect/Context"
-import type { Crypto } from "../protocol/Crypto.ts"
+import type { Crypto } from "../protocol/crypto/Crypto.ts"
 
 /**
  * The cryptography of Tox as a service: synchronous methods, available at once when the layer is built. Two layers exist,

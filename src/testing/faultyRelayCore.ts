@@ -2,10 +2,10 @@
  * A relay's core that loses, holds back, doubles and reorders what its clients send each other, and lies about who is there. It only
  * replaces what the core sends; what clients may do, and the limits, are the real relay's. Its delays need `release` at `nextDue`.
  */
-import { packetType } from "../protocol/relayPacketType.ts"
-import type { RelayServerClient } from "../protocol/RelayServerClient.ts"
-import { RelayServerCore, type RelayServerCoreOptions } from "../protocol/RelayServerCore.ts"
-import { notification } from "../protocol/relayServerPackets.ts"
+import type { RelayServerClient } from "../protocol/relay-server/RelayServerClient.ts"
+import { RelayServerCore, type RelayServerCoreOptions } from "../protocol/relay-server/RelayServerCore.ts"
+import { notification } from "../protocol/relay-server/relayServerPackets.ts"
+import { packetType } from "../protocol/relay/relayPacketType.ts"
 import { keySize, toHex } from "../schema/Bytes.ts"
 import { firstConnectionId } from "../schema/RelayPacket.ts"
 import type { RelayFaultRules } from "./relayFaultRules.ts"

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import type { ReplyRoute } from "../../src/protocol/PeerPath.ts"
+import type { ReplyRoute } from "../../src/protocol/registry/PeerPath.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
 import {

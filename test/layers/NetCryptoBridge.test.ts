@@ -22,20 +22,33 @@ const importsOf = (file: string, found = new Set<string>()): ReadonlySet<string>
   return found
 }
 
-const registry = ["layers/ConnectionRegistryLive.ts", "protocol/ConnectionTable.ts", "protocol/PeerSlots.ts"]
-const relayClient = [
-  ...["layers/RelayClientLive.ts", "layers/relaySession.ts", "protocol/ClientLink.ts", "protocol/RelayIds.ts"],
-  "protocol/RelayInbound.ts"
+const registry = [
+  "layers/ConnectionRegistryLive.ts",
+  "protocol/registry/ConnectionTable.ts",
+  "protocol/registry/PeerSlots.ts"
 ]
-const netCrypto = ["layers/NetCryptoLive.ts", "protocol/CryptoPeer.ts", "protocol/CryptoSession.ts"]
+const relayClient = [
+  ...[
+    "layers/RelayClientLive.ts",
+    "layers/relaySession.ts",
+    "protocol/relay/ClientLink.ts",
+    "protocol/relay/RelayIds.ts"
+  ],
+  "protocol/relay/RelayInbound.ts"
+]
+const netCrypto = [
+  "layers/NetCryptoLive.ts",
+  "protocol/net-crypto/CryptoPeer.ts",
+  "protocol/net-crypto/CryptoSession.ts"
+]
 
 describe("NetCryptoBridgeLive", () => {
   it("T04: relay client, registry and net_crypto do not know each other, neither directly nor through others", () => {
     const knows = (from: ReadonlyArray<string>, whom: ReadonlyArray<string>) =>
       from.flatMap((file) => whom.filter((other) => importsOf(file).has(other)).map((other) => `${file} -> ${other}`))
     const registryService = [...registry, "services/ConnectionRegistry.ts"]
-    const clientService = [...relayClient, "services/RelayClient.ts", "protocol/RelayLink.ts"]
-    assert.deepStrictEqual(knows(relayClient, [...registryService, ...netCrypto, "protocol/PeerPath.ts"]), [])
+    const clientService = [...relayClient, "services/RelayClient.ts", "protocol/relay/RelayLink.ts"]
+    assert.deepStrictEqual(knows(relayClient, [...registryService, ...netCrypto, "protocol/registry/PeerPath.ts"]), [])
     assert.deepStrictEqual(knows(registry, [...relayClient, ...netCrypto, "services/NetCrypto.ts"]), [])
     assert.deepStrictEqual(knows(netCrypto, [...registryService, ...clientService]), [])
     // The bridge is where registry and net_crypto meet, by their contracts alone.

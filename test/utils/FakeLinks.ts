@@ -4,9 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ConnectionTable, type RelayEntry, type TableNumbers } from "../../src/protocol/ConnectionTable.ts"
-import type { PeerPath, ReplyRoute } from "../../src/protocol/PeerPath.ts"
-import type { RelayLink, RelayLinkEvents } from "../../src/protocol/RelayLink.ts"
+import { ConnectionTable, type RelayEntry, type TableNumbers } from "../../src/protocol/registry/ConnectionTable.ts"
+import type { PeerPath, ReplyRoute } from "../../src/protocol/registry/PeerPath.ts"
+import type { RelayLink, RelayLinkEvents } from "../../src/protocol/relay/RelayLink.ts"
 import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
 import type { RelayAddress } from "../../src/schema/RelayAddress.ts"
 import { RelayClient, type RelayState } from "../../src/services/RelayClient.ts"

@@ -54,6 +54,8 @@ export interface FaultProxyOptions {
   readonly target: { readonly host: string; readonly port: number }
   /** Of jitter, split sizes and damaged positions; default 1. */
   readonly seed?: number
+  /** Milliseconds, by which delays and rates are measured; default: the monotonic clock. */
+  readonly now?: () => number
 }
 
 const host = "127.0.0.1"
@@ -62,7 +64,7 @@ const directionsOf = (direction: Direction | "both"): ReadonlyArray<Direction> =
 
 /** Listens on a free port of the loopback interface until the scope closes, which resets what is still open. */
 export const make = Effect.fnUntraced(function*(options: FaultProxyOptions) {
-  const now = monotonicMillis(yield* Clock.Clock)
+  const now = options.now ?? monotonicMillis(yield* Clock.Clock)
   const { fraction } = EntropySeeded.make(options.seed ?? 1)
   const faults = { toTarget: FaultyLine.noFaults, toClient: FaultyLine.noFaults }
   const sockets = new Set<Net.Socket>()

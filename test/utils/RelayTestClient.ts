@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { Scope } from "effect/Scope"
-import type { KeyPair } from "../../src/protocol/Crypto.ts"
+import type { KeyPair } from "../../src/protocol/crypto/Crypto.ts"
 import type { RelayAddress } from "../../src/schema/RelayAddress.ts"
 import { Entropy } from "../../src/services/Entropy.ts"
 import { RelayTransport, type TransportConnection, type TransportError } from "../../src/services/RelayTransport.ts"

@@ -2,10 +2,10 @@
  * The client's side of one relay connection for tests, as plain code: it makes the hello, seals whatever it is told to, also what no
  * honest client would send, and collects the packets that come back. It answers nothing by itself.
  */
-import type { Crypto, KeyPair } from "../../src/protocol/Crypto.ts"
-import { FrameSealer } from "../../src/protocol/FrameSealer.ts"
-import { RelayFrames } from "../../src/protocol/RelayFrames.ts"
-import { clientHello, type Fill, openServerHello } from "../../src/protocol/relayHandshake.ts"
+import type { Crypto, KeyPair } from "../../src/protocol/crypto/Crypto.ts"
+import { FrameSealer } from "../../src/protocol/relay/FrameSealer.ts"
+import { RelayFrames } from "../../src/protocol/relay/RelayFrames.ts"
+import { clientHello, type Fill, openServerHello } from "../../src/protocol/relay/relayHandshake.ts"
 import type { PublicKey } from "../../src/schema/Bytes.ts"
 
 const serverHelloSize = 96

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as ToxCryptoNative from "../../src/layers/ToxCryptoNative.ts"
 import * as ToxCryptoWasm from "../../src/layers/ToxCryptoWasm.ts"
-import type { Cipher } from "../../src/protocol/Crypto.ts"
+import type { Cipher } from "../../src/protocol/crypto/Crypto.ts"
 import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
 
 export const implementations = [["native", ToxCryptoNative.layer], ["wasm", ToxCryptoWasm.layer]] as const

@@ -51,7 +51,7 @@ const rateInterval = 20
 
 interface Piece {
   bytes: Uint8Array
-  /** When it may be delivered, monotonic milliseconds. */
+  /** When it may be delivered, milliseconds. */
   readonly due: number
 }
 
@@ -61,7 +61,7 @@ export const make = (options: {
   readonly faults: LineFaults
   /** A number in [0, 1). */
   readonly fraction: () => number
-  /** Monotonic milliseconds. */
+  /** Milliseconds, by which delays and the rate are measured. */
   readonly now: () => number
 }): FaultyLine => {
   const { destination, fraction, now, source } = options

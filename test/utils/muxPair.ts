@@ -1,6 +1,6 @@
 /** Two multiplexers joined by a fake connection whose deliveries the test decides, and the frames of one side spoken by hand. */
-import { SessionMux } from "../../src/protocol/SessionMux.ts"
-import type { SessionMuxNumbers } from "../../src/protocol/sessionMuxOptions.ts"
+import { SessionMux } from "../../src/protocol/session/SessionMux.ts"
+import type { SessionMuxNumbers } from "../../src/protocol/session/sessionMuxOptions.ts"
 import { LinkHello } from "../../src/schema/LinkControl.ts"
 import { sessionStreamId } from "../../src/schema/NetCryptoPacket.ts"
 import { SessionFrame } from "../../src/schema/SessionFrame.ts"

@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as ToxCryptoWasm from "../../src/layers/ToxCryptoWasm.ts"
-import type { Cipher, Crypto, KeyPair } from "../../src/protocol/Crypto.ts"
+import type { Cipher, Crypto, KeyPair } from "../../src/protocol/crypto/Crypto.ts"
 import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
 
 export const plainCrypto: Crypto = Context.get(

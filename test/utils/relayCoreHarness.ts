@@ -1,8 +1,8 @@
 /** A relay core with scripted clients and no sockets: every test runs in one synchronous step, on a clock that the test moves. */
-import type { KeyPair } from "../../src/protocol/Crypto.ts"
-import { RelayServerAdmission } from "../../src/protocol/RelayServerAdmission.ts"
-import type { RelayServerClient, RelayServerConnection } from "../../src/protocol/RelayServerClient.ts"
-import { RelayServerCore } from "../../src/protocol/RelayServerCore.ts"
+import type { KeyPair } from "../../src/protocol/crypto/Crypto.ts"
+import { RelayServerAdmission } from "../../src/protocol/relay-server/RelayServerAdmission.ts"
+import type { RelayServerClient, RelayServerConnection } from "../../src/protocol/relay-server/RelayServerClient.ts"
+import { RelayServerCore } from "../../src/protocol/relay-server/RelayServerCore.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { keyPairFrom, plainCrypto } from "./plainCrypto.ts"
 import { packets, RelayTestSession } from "./RelayTestSession.ts"

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { monotonicMillis } from "../../layers/monotonicMillis.ts"
+import { RelaySettings } from "../../services/RelaySettings.ts"
 import type { ToxCrypto } from "../../services/ToxCrypto.ts"
 import * as RelayTransportMemory from "../RelayTransportMemory.ts"
 import { actions, release } from "./actions.ts"
@@ -35,6 +36,8 @@ const settleTimeout = 30_000
 /** How long applications that have closed everything may keep relays tied: a handshake may still be waiting for its tries. */
 const untieTimeout = 12_000
 const closeTimeout = 10_000
+/** Bytes of one connection that a relay or a client may have written and its socket not yet taken, beyond the client's window. */
+const socketSlack = 256 * 1024
 
 /** Runs the world of one seed. `onLine` sees everything that happens. */
 export const run = (
@@ -60,6 +63,10 @@ const simulate = Effect.fnUntraced(function*(seed: number, onLine: ((line: strin
   yield* disturb(world)
   const settledAfter = yield* settle(world)
   world.streams.checkDelivered()
+  for (const relay of world.relays) {
+    const clients = yield* relay.clients
+    if (clients > world.nodes.length) world.violations.push(`I4 ${relay.name} has ${clients} clients`)
+  }
   yield* sayGoodbye(world)
   yield* close(world, inner)
   const { violations } = world
@@ -101,9 +108,22 @@ const disturb = Effect.fnUntraced(function*(world: World.World) {
       yield* effect
     }
     streams.checkBudget()
+    yield* checkSockets(world)
     const step = dice.chance(0.3) ? 0 : dice.between(1, 2 * pause)
     passed += step
     yield* TestClock.adjust(step)
+  }
+})
+
+/** I3: what waits for sockets stays within the window of the relay client, and within the queue of the relay. */
+const checkSockets = Effect.fnUntraced(function*({ network, violations }: World.World) {
+  const { causewayMarkWindow } = yield* RelaySettings
+  for (const { bytesUnderway, client, server } of network.connections()) {
+    const { toClient, toServer } = bytesUnderway()
+    if (toServer > causewayMarkWindow + socketSlack) {
+      violations.push(`I3 ${client} keeps ${toServer} bytes for ${server.host}`)
+    }
+    if (toClient > socketSlack) violations.push(`I3 ${server.host} keeps ${toClient} bytes for ${client}`)
   }
 })
 

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "../../layers/monotonicMillis.ts"
-import type { KeyPair } from "../../protocol/Crypto.ts"
+import type { KeyPair } from "../../protocol/crypto/Crypto.ts"
 import { toHex } from "../../schema/Bytes.ts"
 import { type NetCryptoNumbers, NetCryptoSettings } from "../../services/NetCryptoSettings.ts"
 import { ToxCrypto } from "../../services/ToxCrypto.ts"
@@ -35,6 +35,8 @@ export interface World {
   readonly streams: Streams
   /** How long things go wrong in this world, milliseconds. */
   readonly faultTime: number
+  /** Whether that is long enough for a peer to count as lost. */
+  readonly isLong: boolean
   readonly violations: Array<string>
   /** Partitions that have not healed. */
   readonly partitions: Set<() => void>
@@ -140,6 +142,7 @@ export const make = Effect.fnUntraced(function*(
     pairs,
     streams,
     faultTime,
+    isLong,
     violations,
     partitions: new Set(),
     liars: new Set(),

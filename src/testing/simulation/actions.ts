@@ -43,16 +43,22 @@ const lie = (
       return world.later(duration(world), Effect.sync(relay.beHonest))
     }))
 
-/** A node goes down by one of its ways and comes back. */
-const nodeGoes = (name: string, weight: number, how: "stop" | "crash" | "powerLoss"): Action =>
+/** A node goes down in one of its ways and comes back. */
+const nodeGoes = (
+  name: string,
+  weight: number,
+  how: "stop" | "crash" | "powerLoss",
+  forHowLong: (world: World) => number | undefined
+): Action =>
   action(name, weight, (world) => {
     const node = world.dice.pick(world.nodes)!
-    if (!node.isUp()) return undefined
+    const away = forHowLong(world)
+    if (!node.isUp() || away === undefined) return undefined
     const back = Effect.suspend(() => {
       if (!node.isUp()) world.trace.count("node back")
       return node.start()
     })
-    return Effect.andThen(node[how], world.later(duration(world), back))
+    return Effect.andThen(node[how], world.later(away, back))
   })
 
 export const actions: ReadonlyArray<Action> = [
@@ -144,9 +150,11 @@ export const actions: ReadonlyArray<Action> = [
   lie("relay delays", 1, false, ({ dice }) => ({ delay: dice.between(5, 400) })),
   lie("relay claims peers", 1, true, () => ({ claimOnline: true })),
   lie("relay hides peers", 1, true, ({ dice }) => dice.chance(0.5) ? { hideOnline: true } : { hideOffline: true }),
-  nodeGoes("node stops", 1, "stop"),
-  nodeGoes("node crashes", 1, "crash"),
-  nodeGoes("node loses power", 1, "powerLoss"),
+  nodeGoes("node stops", 1, "stop", duration),
+  nodeGoes("node crashes", 1, "crash", duration),
+  nodeGoes("node loses power", 1, "powerLoss", duration),
+  // Long enough for its peers to lose patience, which must not happen in a short world.
+  nodeGoes("node stays away", 1, "powerLoss", ({ dice, isLong }) => isLong ? dice.between(33_000, 40_000) : undefined),
   action("node rotates its key", 1, (world) => {
     const node = world.dice.pick(world.nodes)!
     if (!node.isUp()) return undefined

@@ -1,0 +1,394 @@
+/**
+ * One net_crypto session: everything that happens under one session key, from the first data packet to the kill packet (protocol,
+ * sections 7 to 13). Event driven: it acts when a packet arrives, when the application sends, and when the deadline that it names
+ * has come; there is no tick. Plain code; it reads no clock and knows no relay, only a path. Handshakes are `CryptoPeer`'s business.
+ *
+ * Traps: packets may reach the application, and the application may send, in the middle of `receive`; so every state change comes
+ * before the call that reports it.
+ */
+import * as Packet from "../../schema/NetCryptoPacket.ts"
+import type { Cipher } from "../crypto/Crypto.ts"
+import type { PeerPath, ReplyRoute } from "../registry/PeerPath.ts"
+import { CongestionControl } from "./CongestionControl.ts"
+import { DataCipher } from "./DataCipher.ts"
+import { decodeRequest, encodeRequest } from "./packetRequest.ts"
+import type { PayloadSlab } from "./PayloadSlab.ts"
+import { ProgressWatch } from "./ProgressWatch.ts"
+import { type ReceiveBudget, ReceiveWindow } from "./ReceiveWindow.ts"
+import { SendWindow } from "./SendWindow.ts"
+
+/** Numbers of a session: the part of the net_crypto settings that it needs. Milliseconds and bytes. */
+export interface SessionNumbers {
+  readonly connectionTimeout: number
+  readonly requestInterval: number
+  readonly stallTimeout: number
+  readonly sendBuffer: number
+  readonly receiveBuffer: number
+  readonly maxInFlight: number
+  readonly ackBytes: number
+  readonly ackDelay: number
+}
+
+/** What a session needs from whoever runs it. */
+export interface SessionHost {
+  readonly numbers: SessionNumbers
+  readonly slab: PayloadSlab
+  readonly budget: ReceiveBudget
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** The first packet opened: the peer has our key. */
+  readonly onConfirmed: (session: CryptoSession) => void
+  readonly onLossless: (session: CryptoSession, payload: Uint8Array) => void
+  readonly onLossy: (session: CryptoSession, payload: Uint8Array) => void
+  /** Room again after `trySend` refused. */
+  readonly onWritable: (session: CryptoSession) => void
+  /** More of what we sent has been acknowledged. */
+  readonly onAcknowledged: (session: CryptoSession) => void
+  readonly onKilled: (session: CryptoSession) => void
+  /** The session wants `endBatch` when the current read is done. */
+  readonly onTouched: (session: CryptoSession) => void
+}
+
+/** Payload bytes in flight while only out-of-band packets are possible: they carry what fits, never bulk (row T39). */
+const oobInFlight = 4_096
+/** The largest payload whose data packet fits an out-of-band packet of 1024 bytes. */
+const oobPayload = 1024 - 27 - 8
+/** Answers to request packets that a burst of received packets is worth; ends the ping-pong of two idle peers. */
+const answersPerBurst = 4
+/** While the application takes nothing, the peer's questions are answered, but two who both wait must not answer each other. */
+const heldAnswerInterval = 50
+const killPayload = Uint8Array.of(Packet.killId)
+/** Milliseconds until an acknowledgement that the path did not take is tried again. */
+const blockedRetry = 10
+
+export class CryptoSession {
+  readonly #host: SessionHost
+  readonly #cipher: DataCipher
+  readonly #sending = new SendWindow()
+  readonly #receiving: ReceiveWindow
+  readonly #congestion: CongestionControl
+  readonly #frame = new Uint8Array(1 + Packet.maxDataSize)
+  readonly #request = new Uint8Array(Packet.maxPayload)
+  path: PeerPath
+  isConfirmed = false
+  isOver = false
+  lastReceivedAt: number
+  #isHeld = false
+  #isTouched = false
+  #isPumping = false
+  #wantsRoom = false
+  #unacknowledged = 0
+  #answers = 0
+  #ackAt = Infinity
+  #requestAt: number
+  #requestedAt = -Infinity
+  readonly #progress: ProgressWatch
+  readonly counters = { sent: 0, resent: 0, received: 0 }
+  readonly dropped: Record<string, number> = {}
+
+  /** `sendNonce` is the base nonce of our handshake, `receiveNonce` that of the peer's. The session owns the cipher. */
+  constructor(host: SessionHost, path: PeerPath, cipher: Cipher, sendNonce: Uint8Array, receiveNonce: Uint8Array) {
+    this.#host = host
+    this.path = path
+    this.#cipher = new DataCipher(cipher, sendNonce, receiveNonce)
+    this.#receiving = new ReceiveWindow(host.numbers.receiveBuffer, host.budget)
+    this.#congestion = new CongestionControl(host.numbers.maxInFlight)
+    this.#progress = new ProgressWatch(host.numbers.stallTimeout, host.numbers.requestInterval)
+    this.lastReceivedAt = this.#requestAt = host.now()
+  }
+
+  get roundTrip(): number | undefined {
+    return this.#congestion.roundTrip
+  }
+
+  get inFlightPackets(): number {
+    return (this.#sending.sent - this.#sending.start) >>> 0
+  }
+
+  get queuedPackets(): number {
+    return (this.#sending.end - this.#sending.sent) >>> 0
+  }
+
+  /** The number that the next lossless packet will get, and the oldest that is not acknowledged. */
+  get nextNumber(): number {
+    return this.#sending.end
+  }
+
+  get oldestNumber(): number {
+    return this.#sending.start
+  }
+
+  /** Queues a lossless packet and sends what may be sent. False when the buffer is full or the session is over. */
+  trySend(payload: Uint8Array): boolean {
+    if (this.isOver) return false
+    if (this.#sending.queuedBytes >= this.#host.numbers.sendBuffer || this.#sending.isFull) {
+      this.#wantsRoom = true
+      return false
+    }
+    this.#sending.push(payload)
+    this.pump(this.#host.now())
+    return true
+  }
+
+  /** Sends a lossy packet now or not at all. */
+  sendLossy(payload: Uint8Array): boolean {
+    if (this.isOver || !this.isConfirmed || this.path.room() < payload.length) return false
+    return this.#transmit(payload, this.#sending.sent, false) === "sent"
+  }
+
+  /** Stops or resumes delivery. What is not delivered is not acknowledged, which holds the peer back. */
+  hold(held: boolean): void {
+    this.#isHeld = held
+    if (held || this.isOver) return
+    this.#deliver()
+    // Nothing need have been received for it, so no end of a batch will see to the acknowledgement.
+    if (this.#unacknowledged > 0) this.#ackAt = Math.min(this.#ackAt, this.#host.now() + this.#host.numbers.ackDelay)
+  }
+
+  /** Takes a data packet. False when it does not open under this session's key. */
+  receive(packet: Uint8Array, route: ReplyRoute): boolean {
+    const { slab } = this.#host
+    slab.reserve(Packet.maxDataPlaintext)
+    const cipher = this.#cipher
+    const drop = cipher.open(packet, slab.block, slab.at)
+    if (drop !== undefined) {
+      this.#drop(drop)
+      return drop === "empty"
+    }
+    const now = this.#host.now()
+    this.lastReceivedAt = now
+    this.counters.received++
+    if (cipher.isNewest) this.path.heard(route)
+    const { number, payloadAt, payloadLength } = cipher
+    const id = slab.block[payloadAt]!
+    if (!this.isConfirmed && id !== Packet.killId) {
+      this.isConfirmed = true
+      this.#host.onConfirmed(this)
+    }
+    this.#touch()
+    const delivered = this.#sending.deliveredBytes
+    const acknowledged = this.#sending.acknowledge(cipher.acknowledged)
+    if (acknowledged === "new" && this.#sending.isOutstanding) this.#awaitProgress(now)
+    // It claims what cannot be: then nothing else in it is believed either.
+    if (acknowledged === "ahead") return this.#drop("acknowledges ahead")
+    if (id >= Packet.firstLosslessId && id <= Packet.lastLosslessId) {
+      this.#takeLossless(number, payloadAt, payloadLength)
+    } else if (id >= Packet.firstLossyId && id <= Packet.lastLossyId) {
+      this.#receiving.learnEnd(number)
+      this.#host.onLossy(this, slab.keep(payloadAt, payloadAt + payloadLength))
+    } else if (id === Packet.requestId) {
+      this.#receiving.learnEnd(number)
+      // Its list counts from its own acknowledgement: an old one would name the wrong packets.
+      if (acknowledged !== "stale") this.#takeRequest(slab.block.subarray(payloadAt, payloadAt + payloadLength), now)
+    } else if (id === Packet.killId) {
+      if (this.isConfirmed) this.#host.onKilled(this)
+    } else this.#drop("unknown id")
+    if (!this.isOver && this.#sending.deliveredBytes !== delivered) this.#onProgress(now, delivered)
+    return true
+  }
+
+  /** What is done once per read: acknowledge, request what is missing, send. */
+  endBatch(now: number): void {
+    this.#isTouched = false
+    if (this.isOver) return
+    if (this.#receiving.isMissing && now >= this.#requestedAt + this.#repeatAfter()) this.sendRequest(now)
+    else if (this.#unacknowledged >= this.#host.numbers.ackBytes) this.sendRequest(now)
+    else if (this.#unacknowledged > 0 && this.#ackAt === Infinity) this.#ackAt = now + this.#host.numbers.ackDelay
+    this.pump(now)
+  }
+
+  /** The path has room again, or another carrier. */
+  pump(now: number): void {
+    if (!this.isConfirmed || this.isOver || this.#isPumping) return
+    const sending = this.#sending
+    const wasOutstanding = sending.isOutstanding
+    this.#isPumping = true
+    for (;;) {
+      const number = sending.next()
+      const isOffline = this.path.carrier() === 0
+      if (number < 0) break
+      // The oldest may always go: what the peer keeps behind it counts as in flight until it arrives.
+      const limit = isOffline ? oobInFlight : this.#congestion.window
+      if (sending.inFlightBytes >= limit && number !== sending.start) break
+      const payload = sending.payload(number)
+      if (isOffline ? payload.length > oobPayload : this.path.room() < payload.length) break
+      if (this.#transmit(payload, number, false) !== "sent") break
+      if (sending.isResend(number)) this.counters.resent++
+      else this.counters.sent++
+      // Asked only now: the path may have changed its carrier while it sent.
+      sending.markSent(number, now, this.path.carrier())
+    }
+    this.#isPumping = false
+    if (!wasOutstanding && sending.isOutstanding) this.#awaitProgress(now)
+    if (this.#wantsRoom && sending.queuedBytes <= this.#host.numbers.sendBuffer / 2 && !sending.isFull) {
+      this.#wantsRoom = false
+      this.#host.onWritable(this)
+    }
+  }
+
+  /** Everything sent under `lost` may be gone with its relay: it is sent again, and the peer told where we stand. */
+  onCarrierChange(lost: number, now: number): void {
+    this.#sending.markLost(lost)
+    this.#congestion.onPathChange()
+    if (this.#sending.isOutstanding) this.#awaitProgress(now)
+    if (this.isOver || this.path.carrier() === 0) return
+    this.sendRequest(now)
+    this.pump(now)
+  }
+
+  /** Sends a request packet: what we miss, what we have, and that we are there. */
+  sendRequest(now: number): void {
+    const { start, end } = this.#receiving
+    const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
+    this.#requestedAt = now
+    this.#requestAt = now + this.#host.numbers.requestInterval
+    // The list may be too long to go out of band; its beginning is a list as well.
+    const size = this.path.carrier() === 0 ? Math.min(length, oobPayload) : length
+    const outcome = this.#transmit(this.#request.subarray(0, size), this.#sending.sent, true)
+    if (outcome !== "sent" && this.#ackAt <= now) this.#ackAt = now + blockedRetry
+  }
+
+  /**
+   * The same by a way that need not be part of the path: out of band over a relay by which the peer has just asked. It counts as no
+   * acknowledgement, because nobody knows whether more than this one packet gets through.
+   */
+  answerBy(reply: (packet: Uint8Array) => boolean): void {
+    if (this.isOver) return
+    const { start, end } = this.#receiving
+    const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
+    const payload = this.#request.subarray(0, Math.min(length, oobPayload))
+    const sealed = this.#cipher.seal(this.#frame, start, this.#sending.sent, payload)
+    reply(this.#frame.slice(1, sealed))
+  }
+
+  /** When `onTimer` wants to be called, monotonic milliseconds. */
+  get deadline(): number {
+    let at = Math.min(this.#requestAt, this.#ackAt, this.lastReceivedAt + this.#host.numbers.connectionTimeout)
+    if (this.#receiving.isMissing) at = Math.min(at, this.#requestedAt + this.#repeatAfter())
+    if (this.#sending.isOutstanding) at = Math.min(at, this.#progress.probeAt, this.#progress.stallAt)
+    return at
+  }
+
+  /** Whether nothing has been heard for the connection timeout. */
+  hasTimedOut(now: number): boolean {
+    return now >= this.lastReceivedAt + this.#host.numbers.connectionTimeout
+  }
+
+  /** Does what is due. `lag` is how long our own event loop did not run: nobody else is to blame for that time. */
+  onTimer(now: number, lag: number): void {
+    this.lastReceivedAt += lag
+    this.#progress.excuse(lag)
+    if (this.#sending.isOutstanding) {
+      if (now >= this.#progress.stallAt) {
+        this.#awaitProgress(now)
+        this.path.moveOn()
+      } else if (now >= this.#progress.probeAt) {
+        // A sign of life is asked for, and the peer told how far we have sent, so that it finds a lost tail.
+        this.#progress.onProbe(now)
+        this.sendRequest(now)
+      }
+    }
+    if (now >= this.#requestAt || now >= this.#ackAt) this.sendRequest(now)
+    else if (this.#receiving.isMissing && now >= this.#requestedAt + this.#repeatAfter()) this.sendRequest(now)
+    this.pump(now)
+  }
+
+  /** Tells the peer that this is the end. */
+  kill(): void {
+    if (this.isConfirmed && !this.isOver) this.#transmit(killPayload, this.#sending.sent, true)
+  }
+
+  /** Wipes the key and forgets all payloads. */
+  dispose(): void {
+    this.isOver = true
+    this.#cipher.dispose()
+    this.#sending.clear()
+    this.#receiving.clear()
+  }
+
+  #transmit(payload: Uint8Array, number: number, urgent: boolean): "sent" | "blocked" | "unreachable" {
+    const length = this.#cipher.seal(this.#frame, this.#receiving.start, number, payload)
+    const outcome = this.path.send(this.#frame, length, urgent)
+    if (outcome === "sent") {
+      this.#unacknowledged = 0
+      this.#ackAt = Infinity
+    }
+    return outcome
+  }
+
+  #takeLossless(number: number, at: number, length: number): void {
+    const receiving = this.#receiving
+    const verdict = receiving.judge(number, length)
+    if (verdict !== "stored") {
+      this.#drop(verdict)
+      // What we have already acknowledged comes again: the acknowledgement did not arrive.
+      if (verdict === "duplicate") this.#unacknowledged += length
+      return
+    }
+    this.#unacknowledged += length
+    this.#answers = answersPerBurst
+    const payload = this.#host.slab.keep(at, at + length)
+    if (number === receiving.start && !this.#isHeld) {
+      receiving.passOne()
+      this.#host.onLossless(this, payload)
+      if (receiving.count > 0) this.#deliver()
+    } else receiving.store(number, payload)
+  }
+
+  #deliver(): void {
+    while (!this.#isHeld && !this.isOver) {
+      const payload = this.#receiving.take()
+      if (payload === undefined) return
+      this.#unacknowledged += payload.length
+      this.#host.onLossless(this, payload)
+    }
+  }
+
+  #takeRequest(request: Uint8Array, now: number): void {
+    const sending = this.#sending
+    const guard = now - Math.min(500, this.#congestion.roundTrip ?? 500)
+    let lost = 0
+    decodeRequest(request, sending.start, sending.sent, (number) => {
+      const size = sending.payload(number)?.length ?? 0
+      if (sending.markMissing(number, guard)) lost += size
+    }, (number) => sending.markReceived(number))
+    if (lost > 0) this.#congestion.onLoss(lost)
+    // It answers our probe: the path works, even if the peer's application takes nothing.
+    if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
+    if (this.#answers > 0 || (this.#isHeld && now - this.#requestedAt >= heldAnswerInterval)) {
+      // The peer may have asked because an acknowledgement of ours was lost, or because we take nothing.
+      this.#answers--
+      this.#unacknowledged += this.#host.numbers.ackBytes
+    }
+  }
+
+  #onProgress(now: number, deliveredBefore: number): void {
+    const sending = this.#sending
+    const isLimited = sending.queuedBytes > 0 || sending.resendCount > 0
+    const acked = sending.deliveredBytes - deliveredBefore
+    const { sampleDelivered, sampleSentAt, deliveredBytes, inFlightBytes } = sending
+    this.#congestion.onAck(now, acked, sampleSentAt, sampleDelivered, deliveredBytes, inFlightBytes, isLimited)
+    this.#host.onAcknowledged(this)
+  }
+
+  #awaitProgress(now: number): void {
+    this.#progress.restart(now, this.#congestion.patience, this.#congestion.roundTrip)
+  }
+
+  /** How long a request for missing packets is given before it is repeated. */
+  #repeatAfter(): number {
+    return Math.max(10, 1.25 * (this.#congestion.roundTrip ?? 40))
+  }
+
+  #touch(): void {
+    if (this.#isTouched) return
+    this.#isTouched = true
+    this.#host.onTouched(this)
+  }
+
+  /** Counts a dropped packet; true, because it was one of this session's. */
+  #drop(cause: string): true {
+    this.dropped[cause] = (this.dropped[cause] ?? 0) + 1
+    return true
+  }
+}

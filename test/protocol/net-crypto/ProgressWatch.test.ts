@@ -1,0 +1,64 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ProgressWatch } from "../../../src/protocol/net-crypto/ProgressWatch.ts"
+
+describe("ProgressWatch", () => {
+  it("T33: a probe comes first, the stall after max(3 round trips, 400 ms)", () => {
+    for (const [roundTrip, stall] of [[1, 400], [100, 400], [200, 600], [1_000, 3_000]] as const) {
+      const watch = new ProgressWatch(400, 1_000)
+      watch.restart(5_000, roundTrip, roundTrip)
+      assert.isBelow(watch.probeAt, watch.stallAt)
+      assert.strictEqual(watch.stallAt, Infinity)
+      watch.onProbe(watch.probeAt)
+      assert.strictEqual(watch.stallAt, 5_000 + stall)
+    }
+  })
+
+  it("without a measured round trip it is patient", () => {
+    const watch = new ProgressWatch(400, 1_000)
+    watch.restart(0, 1_000, undefined)
+    watch.onProbe(watch.probeAt)
+    assert.strictEqual(watch.stallAt, 3_000)
+  })
+
+  it("a probe that was sent late has half of the stall time to be answered", () => {
+    const watch = new ProgressWatch(400, 1_000)
+    watch.restart(0, 10, 10)
+    watch.onProbe(350)
+    assert.strictEqual(watch.stallAt, 550)
+    watch.onProbe(500)
+    assert.strictEqual(watch.stallAt, 550)
+  })
+
+  it("probes become rarer, up to the longest interval", () => {
+    const watch = new ProgressWatch(400, 1_000)
+    watch.restart(0, 50, 50)
+    const pauses: Array<number> = []
+    for (let i = 0; i < 7; i++) {
+      const at = watch.probeAt
+      watch.onProbe(at)
+      pauses.push(watch.probeAt - at)
+    }
+    assert.deepStrictEqual(pauses, [100, 200, 400, 800, 1_000, 1_000, 1_000])
+  })
+
+  it("knows an answer by its time, and progress starts over", () => {
+    const watch = new ProgressWatch(400, 1_000)
+    watch.restart(0, 20, 20)
+    assert.isFalse(watch.isAnswer(0))
+    watch.onProbe(40)
+    assert.isTrue(watch.isAnswer(90))
+    assert.isFalse(watch.isAnswer(91))
+    watch.restart(90, 20, 20)
+    assert.strictEqual(watch.probeAt, 130)
+    assert.strictEqual(watch.stallAt, Infinity)
+  })
+
+  it("time in which our event loop did not run counts for nobody", () => {
+    const watch = new ProgressWatch(400, 1_000)
+    watch.restart(0, 20, 20)
+    watch.onProbe(40)
+    const { probeAt, stallAt } = watch
+    watch.excuse(2_000)
+    assert.deepStrictEqual([watch.probeAt, watch.stallAt], [probeAt + 2_000, stallAt + 2_000])
+  })
+})

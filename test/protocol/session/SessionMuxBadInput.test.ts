@@ -1,0 +1,292 @@
+/** Every bad input of sessions (reliability, "Sessions and values"), spoken by hand to a multiplexer. */
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "fast-check"
+import { LinkHello } from "../../../src/schema/LinkControl.ts"
+import * as Frame from "../../../src/schema/SessionFrame.ts"
+import { byHand, hello } from "../../utils/muxPair.ts"
+
+const theirId = 0xc000_0000
+const open = (sessionId = theirId, name = "theirs") => Frame.Open.make({ sessionId, name, credit: 1024 * 1024 })
+const bytes = (size: number, sessionId = theirId) => Frame.Bytes.make({ sessionId, bytes: new Uint8Array(size) })
+const close = (sessionId = theirId) => Frame.Close.make({ sessionId })
+
+/** A session the peer has opened and we have accepted. */
+const accepted = (options: Parameters<typeof byHand>[0] = {}) => {
+  const hand = byHand(options)
+  hand.send(open())
+  const session = hand.our.mux.accept()
+  if (session === undefined) throw new Error("nothing was offered")
+  hand.sent()
+  return { ...hand, session }
+}
+
+const isViolation = (fault: { readonly _tag: string; readonly detail?: string } | undefined, pattern: RegExp): void => {
+  assert.strictEqual(fault?._tag, "Violation")
+  assert.match(fault?.detail ?? "", pattern)
+}
+
+describe("SessionMux, bad input", () => {
+  it("golden bytes: Open, Accept, Bytes, Credit and Close of a short session", () => {
+    const hand = byHand()
+    const session = hand.our.mux.open("x")
+    session.write([Uint8Array.of(0xaa, 0xbb)])
+    session.end()
+    hand.our.mux.touch(session)
+    hand.deliver()
+    hand.send(Frame.Accept.make({ sessionId: session.id, credit: 5 }))
+    hand.our.mux.creditInterval()
+    hand.deliver()
+    const hex = hand.packets.map((packet) => Buffer.from(packet).toString("hex"))
+    assert.deepStrictEqual(hex, [
+      "b101" + "0001" + "01".repeat(16),
+      "b0" + "00000080" + "40" + "06000000" + "0178" + "00001000",
+      "b0" + "00000080" + "0c" + "02000000" + "aabb" + "00000080" + "43" + "00000000",
+      "b0" + "00000080" + "44" + "0c000000" + "0100000000000000" + "00001000"
+    ])
+  })
+
+  it("drops and counts frames of an unknown session", () => {
+    const { our, send, session } = accepted()
+    send(bytes(10, 0xc000_0001), close(7), Frame.Credit.make({ sessionId: 0x8000_0000, received: 1, credit: 1 }))
+    send(
+      Frame.Reset.make({ sessionId: 0xc000_0009, code: 0, message: "" }),
+      Frame.Accept.make({ sessionId: 0, credit: 0 })
+    )
+    assert.strictEqual(our.mux.counts.unknownSession, 5)
+    assert.isUndefined(our.mux.fault)
+    send(bytes(3))
+    assert.strictEqual(session.waitingBytes, 3)
+  })
+
+  it("closes the link on an unknown descriptor", () => {
+    for (const descriptor of [0x00, 0x3f, 0x4a, 0xff]) {
+      const { our, sendBytes, session } = accepted()
+      sendBytes(Uint8Array.of(0, 0, 0, 0xc0, descriptor, 0, 0, 0, 0))
+      isViolation(our.mux.fault, /descriptor/)
+      isViolation(session.fault, /descriptor/)
+    }
+  })
+
+  it("I25: closes the link on a length over the cap before anything is allocated", () => {
+    for (const length of [0xffff_ffff, 0x8000_0000, 1024 * 1024 - 8]) {
+      const { our, sendBytes } = accepted()
+      const header = new Uint8Array(9)
+      new DataView(header.buffer).setUint32(0, theirId, true)
+      header[4] = 0x0c
+      new DataView(header.buffer).setUint32(5, length, true)
+      const before = process.memoryUsage().arrayBuffers
+      sendBytes(header)
+      isViolation(our.mux.fault, /at most 1048576/)
+      assert.isBelow(process.memoryUsage().arrayBuffers - before, 256 * 1024)
+    }
+  })
+
+  it("I25: takes the largest allowed frame of a peer", () => {
+    const { our, send, session } = accepted()
+    send(bytes(1024 * 1024 - 9))
+    assert.isUndefined(our.mux.fault)
+    assert.strictEqual(session.waitingBytes, 1024 * 1024 - 9)
+  })
+
+  it("closes the link on trailing bytes, and on a control frame that is too short", () => {
+    const long = Uint8Array.of(0, 0, 0, 0xc0, 0x43, 1, 0, 0, 0, 99)
+    const short = Uint8Array.of(0, 0, 0, 0xc0, 0x44, 2, 0, 0, 0, 1, 2)
+    for (const frame of [long, short]) {
+      const { our, sendBytes } = accepted()
+      sendBytes(frame)
+      assert.strictEqual(our.mux.fault?._tag, "Violation")
+    }
+  })
+
+  it("closes the link on an Open with an id that is in use, without touching the session's bytes", () => {
+    const { our, send, sent, session } = accepted()
+    send(bytes(5))
+    send(open())
+    isViolation(our.mux.fault, /in use/)
+    isViolation(session.fault, /in use/)
+    assert.deepInclude(sent().at(-1), { _tag: "GoAway", code: 2 })
+    assert.strictEqual(our.mux.offered, 0)
+  })
+
+  it("closes the link on an Open with an id of our half, of makeSessions, or of the link", () => {
+    for (const id of [0x8000_0000, 0xbfff_ffff, 0, 0x7fff_ffff, 0xffff_ffff]) {
+      const { our, send } = byHand()
+      send(open(id))
+      isViolation(our.mux.fault, /session id/)
+    }
+  })
+
+  it("a closed id may be opened again, and gets nothing that belonged to the old session", () => {
+    const { our, send, sent, session } = accepted()
+    send(bytes(5), close())
+    session.end()
+    our.mux.touch(session)
+    send(Frame.Credit.make({ sessionId: theirId, received: 2, credit: 0 }))
+    assert.isTrue(session.finished)
+    sent()
+    send(bytes(7))
+    assert.strictEqual(our.mux.counts.unknownSession, 1)
+    send(open(theirId, "again"), bytes(9))
+    assert.strictEqual(our.mux.accept()?.waitingBytes, 9)
+    assert.strictEqual(session.waitingBytes, 5)
+  })
+
+  it("resets the session on bytes after Close and on a second Close; the link goes on", () => {
+    for (const frame of [bytes(1), close()]) {
+      const { our, send, sent, session } = accepted()
+      send(close(), frame)
+      isViolation(session.fault, /after Close/)
+      assert.isUndefined(our.mux.fault)
+      assert.deepInclude(sent().find((frame) => frame._tag === "Reset"), { sessionId: theirId, code: 2 })
+    }
+  })
+
+  it("resets the session on bytes beyond the credit, after one frame of overdraft", () => {
+    const { our, send, session } = accepted({ window: 64 * 1024 })
+    send(bytes(64 * 1024 - 10), bytes(16 * 1024))
+    assert.isUndefined(session.fault)
+    send(bytes(1))
+    isViolation(session.fault, /credit/)
+    assert.strictEqual(session.waitingBytes, 0)
+    assert.isUndefined(our.mux.fault)
+  })
+
+  it("holds the peer to 64 KiB and a frame before we accept", () => {
+    const { our, send } = byHand()
+    send(open(), bytes(60_000), bytes(16_000))
+    assert.strictEqual(our.mux.offered, 1)
+    send(bytes(1))
+    assert.strictEqual(our.mux.offered, 0)
+  })
+
+  it("resets the session when frames are acknowledged that were never sent", () => {
+    const { our, send, session } = accepted()
+    send(Frame.Credit.make({ sessionId: theirId, received: 2, credit: 0 }))
+    isViolation(session.fault, /never sent/)
+    assert.isUndefined(our.mux.fault)
+  })
+
+  it("resets the session on Accept where none is due, and on bytes before it", () => {
+    const twice = accepted()
+    twice.send(Frame.Accept.make({ sessionId: theirId, credit: 0 }))
+    isViolation(twice.session.fault, /Accept/)
+    const early = byHand()
+    const session = early.our.mux.open("ours")
+    early.send(bytes(4, session.id))
+    isViolation(session.fault, /before Accept/)
+  })
+
+  it("an older credit than the last takes nothing back", () => {
+    const { our, send, sent } = byHand()
+    const session = our.mux.open("ours")
+    send(Frame.Accept.make({ sessionId: session.id, credit: 100_000 }))
+    send(Frame.Credit.make({ sessionId: session.id, received: 0, credit: 0 }))
+    session.write([new Uint8Array(90_000)])
+    our.mux.touch(session)
+    assert.strictEqual(session.queuedBytes, 0)
+    assert.strictEqual(sent().filter((frame) => frame._tag === "Bytes").length, 6)
+  })
+
+  it("answers Ping, ignores what it has not asked for", () => {
+    const { our, send, sent } = byHand()
+    send(Frame.Ping.make({ value: 0x1234_5678_9abc_def0n }), Frame.Pong.make({ value: 1n }))
+    send(Frame.Datagram.make({ sessionId: theirId, bytes: new Uint8Array(3) }))
+    send(Frame.Resume.make({ instanceId: new Uint8Array(16), epoch: 0, sessions: [] }))
+    assert.deepStrictEqual(sent(), [{ _tag: "Pong", value: 0x1234_5678_9abc_def0n }])
+    assert.strictEqual(our.mux.counts.ignoredFrames, 3)
+  })
+
+  it("takes nothing more from a peer that wants replies but takes none, until it takes them", () => {
+    const { our, send, sent } = byHand({ replyBacklog: 1_000 })
+    our.end.sendBuffer = 0
+    for (let i = 0; i < 100; i++) send(Frame.Ping.make({ value: BigInt(i) }))
+    assert.isTrue(our.end.isHeld)
+    our.end.sendBuffer = 1_000_000
+    our.mux.pump()
+    assert.isFalse(our.end.isHeld)
+    assert.strictEqual(sent().length, 100)
+  })
+
+  it("tiny frames cost the memory of their bytes, not of their packets", () => {
+    const { our, session } = accepted()
+    const before = process.memoryUsage().arrayBuffers
+    // One byte each, in a packet that is full of something else.
+    const frame = Frame.SessionFrame.encode(bytes(1))
+    for (let i = 0; i < 20_000; i++) {
+      const packet = new Uint8Array(1373)
+      packet[0] = 176
+      packet.set(frame, 1)
+      our.mux.receive(packet.subarray(0, 1 + frame.length))
+    }
+    globalThis.gc?.()
+    assert.strictEqual(session.waitingBytes, 20_000)
+    const chunks = session.take() ?? []
+    assert.isAtMost(new Set(chunks.map((chunk) => chunk.buffer)).size, 4)
+    assert.isBelow(process.memoryUsage().arrayBuffers - before, 100_000_000)
+  })
+
+  it("I25: frames without bytes are free of memory and give their credit back at once", () => {
+    const { our, send, session } = accepted({ window: 64 * 1024 })
+    for (let i = 0; i < 20_000; i++) {
+      send(bytes(0))
+      if (i % 1_000 === 0) our.mux.creditInterval()
+    }
+    assert.isUndefined(session.fault)
+    assert.strictEqual(session.waitingBytes, 0)
+    assert.isUndefined(session.take())
+  })
+
+  it("says GoAway before it gives the link up", () => {
+    const { our, sendBytes, sent } = byHand()
+    sendBytes(Uint8Array.of(1, 0, 0, 0, 0xee, 0, 0, 0, 0))
+    assert.deepInclude(sent().at(-1), { _tag: "GoAway", code: 2 })
+    sendBytes(Uint8Array.of(1, 2, 3))
+    assert.strictEqual(our.mux.sessionCount, 0)
+  })
+
+  it("session bytes before the hello end the link", () => {
+    const { our, send } = byHand({ greet: false })
+    send(open())
+    isViolation(our.mux.fault, /hello/)
+  })
+
+  it("no bytes whatever make it throw, and every end is a typed fault", () => {
+    const frames = FastCheck.oneof(
+      FastCheck.uint8Array({ maxLength: 60 }),
+      FastCheck.record({
+        id: FastCheck.constantFrom(theirId, theirId + 1, 0x8000_0000, 0xffff_ffff, 3),
+        descriptor: FastCheck.oneof(FastCheck.constantFrom(0x0c), FastCheck.integer({ min: 0x40, max: 0x4a })),
+        payload: FastCheck.uint8Array({ maxLength: 24 })
+      }).map(({ descriptor, id, payload }) => {
+        const frame = new Uint8Array(9 + payload.length)
+        const view = new DataView(frame.buffer)
+        view.setUint32(0, id, true)
+        view.setUint8(4, descriptor)
+        view.setUint32(5, payload.length, true)
+        frame.set(payload, 9)
+        return frame
+      }),
+      FastCheck.constantFrom(open(), bytes(3), close(), Frame.Accept.make({ sessionId: 0x8000_0000, credit: 9 }))
+        .map((frame) => Frame.SessionFrame.encode(frame))
+    )
+    FastCheck.assert(
+      FastCheck.property(FastCheck.array(frames, { maxLength: 30 }), (all) => {
+        const { our, sendBytes } = byHand()
+        our.mux.open("ours")
+        for (const frame of all) {
+          sendBytes(frame)
+          our.mux.accept()
+          our.mux.creditInterval()
+        }
+        assert.oneOf(our.mux.fault?._tag, [undefined, "Violation"])
+      }),
+      { numRuns: 500 }
+    )
+  })
+
+  it("a peer that repeats its hello changes nothing", () => {
+    const { our } = byHand()
+    our.mux.receive(LinkHello.encode(hello(9)))
+    assert.deepStrictEqual(our.mux.hello?.instanceId, new Uint8Array(16).fill(2))
+  })
+})
