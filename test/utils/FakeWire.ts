@@ -334,6 +334,9 @@ export class WirePath implements PeerPath {
     return "sent"
   }
 
+  /** The wire has no relays of anybody's own. */
+  readonly tieHome = (): void => {}
+
   readonly moveOn = (): boolean => {
     const next = this.#next()
     if (next === undefined) return false
@@ -358,6 +361,11 @@ export class WirePath implements PeerPath {
     this.#wire.schedule(0.5, () => {
       if (this.tied.has(index) && this.active === undefined) this.events.onWritable()
     })
+  }
+
+  /** Every relay of the wire is a home of every node. */
+  readonly tieHome = (): void => {
+    for (const relay of this.#wire.relays) this.tie(relay)
   }
 
   readonly close = (): void => {

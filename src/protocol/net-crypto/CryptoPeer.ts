@@ -10,10 +10,11 @@ import { equalBytes, type PublicKey, toHex } from "../../schema/Bytes.ts"
 import * as Packet from "../../schema/NetCryptoPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "../registry/PeerPath.ts"
-import { CryptoSession, type SessionHost } from "./CryptoSession.ts"
+import { CryptoSession } from "./CryptoSession.ts"
 import { askForCookie, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
 import * as Handshake from "./netCryptoHandshake.ts"
 import type { EndReason, PeerHost } from "./PeerHost.ts"
+import type { SessionHost } from "./SessionHost.ts"
 
 interface Candidate {
   readonly session: CryptoSession
@@ -168,6 +169,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#forgetCandidate()
     const path = this.#pathTo(opened.bearer.dhtKey)
     path.tie(route.relay)
+    if (offer !== this.#attempt) path.tieHome()
     const session = new CryptoSession(this.#sessionHost, path, cipher, offer.baseNonce, opened.baseNonce)
     this.#attempt = undefined
     this.#recall = undefined

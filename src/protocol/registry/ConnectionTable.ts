@@ -36,6 +36,8 @@ export interface TableHost {
 export interface RelayEntry {
   readonly id: string
   readonly relay: RelayAddress
+  /** Whether it is on the global list (row T09), rather than known only because of a peer. */
+  isHome: boolean
   link: RelayLink | undefined
   /** Slots tied to this relay, and the same by connection id. */
   readonly slots: Set<Slot>
@@ -63,13 +65,18 @@ export class ConnectionTable {
   }
 
   /** Adds a relay to the global list. An already known key keeps its address (protocol, section 3). */
-  addRelay(relay: RelayAddress): RelayEntry {
+  addRelay(relay: RelayAddress): void {
+    this.#entryOf(relay).isHome = true
+  }
+
+  #entryOf(relay: RelayAddress): RelayEntry {
     const id = toHex(relay.publicKey)
     const known = this.#relays.get(id)
     if (known !== undefined) return known
     const entry: RelayEntry = {
       id,
       relay,
+      isHome: false,
       link: undefined,
       slots: new Set(),
       byId: new Array<Slot | undefined>(ids),
@@ -92,6 +99,9 @@ export class ConnectionTable {
       now: this.#host.now,
       onCarrier: (slot) => this.#host.onCarrier(peer.key, slot?.entry.relay),
       tie: (relay) => this.#tie(peer, relay),
+      tieHome: () => {
+        for (const { isHome, relay } of this.#relays.values()) if (isHome) this.#tie(peer, relay)
+      },
       onClosed: () => {
         this.#peers.delete(id)
         for (const slot of peer.slots) this.#untie(slot)
@@ -109,7 +119,7 @@ export class ConnectionTable {
     const { desiredRelays, maxRelays } = this.#host.numbers
     const known = this.#relays.get(toHex(relay.publicKey))
     if (peer.slots.length >= maxRelays || (known === undefined && peer.onlineCount >= desiredRelays)) return
-    const entry = known ?? this.addRelay(relay)
+    const entry = known ?? this.#entryOf(relay)
     if (peer.slots.some((slot) => slot.entry === entry)) return
     const route = replyThrough(entry, peer.key)
     const slot: Slot = { peer, entry, route, status: "none", connectionId: 0, carrier: 0, suspectedAt: -Infinity }

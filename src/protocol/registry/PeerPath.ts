@@ -43,6 +43,8 @@ export interface PeerPath {
   readonly heard: (route: ReplyRoute) => void
   /** Ties a relay to this peer, so that it may carry its data. Does nothing when it is tied or the maximum is reached. */
   readonly tie: (relay: RelayAddress) => void
+  /** Ties our own relays: a peer that called us knows them, so it may be on any of them (row T08). */
+  readonly tieHome: () => void
   /** Unties everything and forgets the path. */
   readonly close: () => void
 }

@@ -29,6 +29,7 @@ export interface PeerSlotsOptions {
   readonly now: () => number
   readonly onCarrier: (slot: Slot | undefined) => void
   readonly tie: (relay: RelayAddress) => void
+  readonly tieHome: () => void
   readonly onClosed: () => void
 }
 
@@ -71,6 +72,10 @@ export class PeerSlots implements PeerPath {
 
   readonly tie = (relay: RelayAddress): void => {
     if (!this.#isClosed) this.#options.tie(relay)
+  }
+
+  readonly tieHome = (): void => {
+    if (!this.#isClosed) this.#options.tieHome()
   }
 
   readonly send = (frame: Uint8Array, length: number, urgent: boolean): SendOutcome => {

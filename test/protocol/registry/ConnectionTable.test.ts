@@ -53,15 +53,28 @@ describe("ConnectionTable: relays and ties", () => {
 
   it("T09: there is one list of relays by key; the same key again, also at another address, changes nothing", () => {
     const host = new FakeHost()
-    const entry = host.table.addRelay(relayAt(1))
-    expect(host.table.addRelay({ ...relayAt(1), host: "elsewhere.test", port: 1 })).toBe(entry)
+    host.table.addRelay(relayAt(1))
+    host.table.addRelay({ ...relayAt(1), host: "elsewhere.test", port: 1 })
     const { path } = host.open(1)
     path.tie({ ...relayAt(1), host: "third.test" })
     path.tie(relayAt(1))
     expect(host.relays.kept).toEqual(["relay-1.test"])
-    expect(entry.relay.host).toBe("relay-1.test")
+    expect([...host.table.relays].map(({ relay }) => relay.host)).toEqual(["relay-1.test"])
     expect(host.slots(1)).toEqual(["relay-1.test none"])
     expect(host.relays.confirm(1).requests).toEqual([1])
+  })
+
+  it("T08: a peer that calls is tied to all relays of our own, and not to those known because of other peers", () => {
+    const host = new FakeHost()
+    for (const n of [1, 2]) host.table.addRelay(relayAt(n))
+    host.open(1).path.tie(relayAt(3))
+    const { path } = host.open(2)
+    path.tie(relayAt(2))
+    path.tieHome()
+    expect(host.slots(2)).toEqual(["relay-1.test none", "relay-2.test none"])
+    path.close()
+    path.tieHome()
+    expect(host.slots(2)).toEqual([])
   })
 
   it("T34: each relay is asked to be kept once, whoever needs it", () => {
