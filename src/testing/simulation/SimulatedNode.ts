@@ -160,10 +160,17 @@ export const make = Effect.fnUntraced(function*(
     running = here
     yield* netCrypto.setAcceptPolicy(() => true)
     for (const relay of options.relays) yield* registry.addRelay(relay)
+    const carriers = new Map<string, string | undefined>()
     yield* Effect.forkIn(
       Stream.runForEach(registry.events, (event) =>
         Effect.sync(() => {
-          if ("relay" in event) trace.count(event._tag, `${name} ${event.relay?.host ?? "nobody"}`)
+          const relay = "relay" in event ? event.relay?.host : undefined
+          trace.count(event._tag, `${name} ${relay ?? "nobody"}`)
+          if (event._tag !== "CarrierChanged") return
+          const peer = toHex(event.peer)
+          const before = carriers.get(peer)
+          if (before !== undefined && relay !== undefined && before !== relay) trace.count("data moved", name)
+          carriers.set(peer, relay)
         })),
       scope
     )

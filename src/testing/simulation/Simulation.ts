@@ -48,6 +48,16 @@ export const run = (
     Effect.provide(Layer.provideMerge(Resources.layer, TestClock.layer({ warningDelay: "1 hour" })), { local: true })
   )
 
+/** The report of a world that did not get as far as one. */
+export const failed = (seed: number, violation: string): WorldReport => ({
+  seed,
+  violations: [violation],
+  hash: "",
+  counts: {},
+  virtualMillis: 0,
+  settledAfter: 0
+})
+
 const simulate = Effect.fnUntraced(function*(seed: number, onLine: ((line: string) => void) | undefined) {
   const resources = yield* Resources.Resources
   const millis = monotonicMillis(yield* Clock.Clock)

@@ -84,8 +84,9 @@ export class Streams {
       isClosing: false,
       ended: undefined
     }
+    const isFirst = !this.ends.some((other) => other.node === node && other.peer === peer)
     this.ends.push(end)
-    this.#trace.count("established", name(end))
+    this.#trace.count(isFirst ? "established" : "established again", name(end))
     return end
   }
 

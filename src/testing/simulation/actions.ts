@@ -17,6 +17,22 @@ export interface Action {
 /** Mostly short, sometimes long, milliseconds. */
 const duration = ({ dice }: World): number => dice.chance(0.7) ? dice.between(50, 1_500) : dice.between(1_500, 7_000)
 
+/** The end of a fault, as an event of its own. */
+const over = (world: World, name: string, end: () => void): Effect.Effect<void> =>
+  Effect.sync(() => {
+    world.trace.count(name)
+    end()
+  })
+
+const relayComesBack = (world: World, relay: SimulatedRelay): Effect.Effect<void> =>
+  world.later(
+    duration(world),
+    Effect.suspend(() => {
+      if (!relay.isUp()) world.trace.count("relay back", relay.name)
+      return relay.start
+    })
+  )
+
 const action = (name: string, weight: number, apply: Action["apply"]): Action => ({ name, weight, apply })
 
 /** Something done to a relay that is up. */
@@ -40,7 +56,7 @@ const lie = (
     Effect.suspend(() => {
       relay.lie(fault(world))
       if (isAboutPeers) world.liars.add(relay)
-      return world.later(duration(world), Effect.sync(relay.beHonest))
+      return world.later(duration(world), over(world, "relay honest again", relay.beHonest))
     }))
 
 /** A node goes down in one of its ways and comes back. */
@@ -96,8 +112,8 @@ export const actions: ReadonlyArray<Action> = [
       return end.connection.close
     })
   }),
-  onRelay("relay stops", 2, (world, relay) => Effect.andThen(relay.stop, world.later(duration(world), relay.start))),
-  onRelay("relay crashes", 3, (world, relay) => Effect.andThen(relay.crash, world.later(duration(world), relay.start))),
+  onRelay("relay stops", 2, (world, relay) => Effect.andThen(relay.stop, relayComesBack(world, relay))),
+  onRelay("relay crashes", 3, (world, relay) => Effect.andThen(relay.crash, relayComesBack(world, relay))),
   action("connection reset", 4, (world) => {
     const connection = world.dice.pick(world.network.connections())
     return connection && Effect.sync(connection.reset)
@@ -109,14 +125,17 @@ export const actions: ReadonlyArray<Action> = [
     const direction = world.dice.pick(["toServer", "toClient", undefined] as const)
     return Effect.suspend(() => {
       connection.freeze(direction)
-      return world.later(duration(world), Effect.sync(connection.thaw))
+      return world.later(duration(world), over(world, "thawed", connection.thaw))
     })
   }),
   onRelay("relay frozen", 3, (world, { address }) => {
     const frozen = world.dice.pick([true, "toServer", "toClient"] as const)!
     return Effect.suspend(() => {
       world.network.conditions(address, { frozen })
-      return world.later(duration(world), Effect.sync(() => world.network.conditions(address, { frozen: false })))
+      return world.later(
+        duration(world),
+        over(world, "thawed", () => world.network.conditions(address, { frozen: false }))
+      )
     })
   }),
   action("partition", 3, (world) => {
@@ -126,7 +145,7 @@ export const actions: ReadonlyArray<Action> = [
     return Effect.suspend(() => {
       const heal = network.partition(machines, addresses)
       world.partitions.add(heal)
-      return world.later(duration(world), Effect.sync(heal))
+      return world.later(duration(world), over(world, "partition healed", heal))
     })
   }),
   onRelay("latency", 3, (world, { address }) => {
