@@ -1,0 +1,26 @@
+/**
+ * Time as this process's event loop has lived it: it stands still while the loop does, because the machine is busy with something else
+ * or a test blocks it on purpose. Fault tests measure gaps with it, so that a busy machine is not taken for a slow failover.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { monotonicMillis } from "../../src/layers/monotonicMillis.ts"
+
+/** How often it looks, and how much of the time between two looks counts, milliseconds. */
+const interval = 2
+const longestStep = 10
+
+/** Milliseconds since an arbitrary start. It runs as long as the scope. */
+export const make = Effect.gen(function*() {
+  const now = monotonicMillis(yield* Clock.Clock)
+  let lived = 0
+  let seenAt = now()
+  const look = (): number => {
+    const time = now()
+    lived += Math.min(time - seenAt, longestStep)
+    seenAt = time
+    return lived
+  }
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), Effect.sync(look))))
+  return look
+})
