@@ -363,11 +363,6 @@ export class WirePath implements PeerPath {
     })
   }
 
-  /** Every relay of the wire is a home of every node. */
-  readonly tieHome = (): void => {
-    for (const relay of this.#wire.relays) this.tie(relay)
-  }
-
   readonly close = (): void => {
     this.active = undefined
     this.tied.clear()

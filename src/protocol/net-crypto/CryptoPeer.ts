@@ -113,8 +113,7 @@ export class CryptoPeer implements PeerPathEvents {
   onPacket(bytes: Uint8Array, route: ReplyRoute): void {
     switch (bytes[0]) {
       case 27:
-        this.#open(bytes, route)
-        return
+        return void this.#open(bytes, route)
       case 26:
         return this.#host.onHandshake(bytes, route)
       case 25:
