@@ -9,7 +9,7 @@ import * as FakeWire from "../utils/FakeWire.ts"
 const pour = Effect.fnUntraced(function*(
   conditions: Partial<FakeWire.Conditions>,
   time: number,
-  options: { readonly control?: number } = {}
+  options: { readonly every?: number } = {}
 ) {
   const wire = yield* FakeWire.make({ relays: 2, seed: 3 })
   wire.records = false
@@ -38,13 +38,14 @@ const pour = Effect.fnUntraced(function*(
   from.handle({ onLossless: () => {}, onLossy: () => {}, onWritable: fill, onClosed: () => {} })
   const start = wire.now()
   const before = wire.count.sent
-  if (options.control === undefined) fill()
+  const { every } = options
+  if (every === undefined) fill()
   else {
     // An application that keeps its own queue short, and now and then says something that must not wait.
     yield* Effect.forkScoped(Effect.gen(function*() {
       for (let i = 0;; i++) {
         while (from.stats().queuedPackets < 3 && from.trySend(bulk));
-        if (i % options.control! === 0) {
+        if (i % every === 0) {
           const payload = new Uint8Array(5).fill(161, 0, 1)
           new DataView(payload.buffer).setUint32(1, wire.now() * 8)
           from.trySend(payload)
@@ -71,7 +72,7 @@ describe("NetCryptoLive fills a wire", () => {
 
   it.effect("64 kB/s: a control message under bulk takes less than two seconds", () =>
     Effect.gen(function*() {
-      const { delays, rate } = yield* pour({ rate: 64, latency: 20 }, 30_000, { control: 20 })
+      const { delays, rate } = yield* pour({ rate: 64, latency: 20 }, 30_000, { every: 20 })
       assert.isAbove(rate(5_000, 30_000), 50)
       const sorted = delays.sort((a, b) => a - b)
       assert.isAtLeast(sorted.length, 200)

@@ -36,6 +36,15 @@ describe("NetCryptoLive and peers that come back", () => {
       assert.deepStrictEqual([reasons(newA), reasons(newB)], [[], []])
     }))
 
+  it.effect("a peer that is online nowhere is asked after 300 ms: its restart is noticed within one second", () =>
+    Effect.gen(function*() {
+      const { b, wire } = yield* connected()
+      yield* b.crash
+      yield* TestClock.adjust(10)
+      const again = yield* node(wire, 33, 97, { seed: 2 })
+      yield* within(yield* forkNow(again.netCrypto.accept), 1_000)
+    }))
+
   it.effect("the restarted peer calls first: the old session is replaced at once", () =>
     Effect.gen(function*() {
       const { a, b, ends, wire } = yield* connected()

@@ -82,6 +82,24 @@ export class RawPeer {
     return Handshake.cookieRequest(cipher, bearer, echoId, this.fill)
   }
 
+  /** An answer to the node's newest cookie request; `echoId` changes what it repeats. */
+  cookieResponse(echoId: (asked: Uint8Array) => Uint8Array = (asked) => asked): Uint8Array {
+    const request = readRequest(this.received(24).at(-1)!)
+    const cipher = plainCrypto.box(request.senderDhtKey, this.dht.secretKey)!
+    const asked = new Uint8Array(72)
+    cipher.open(asked, 0, request.sealed, 0, request.sealed.length, request.nonce)
+    const bearer = { realKey: this.#node.address.identityKey, dhtKey: this.#node.address.dhtKey }
+    const cookie = this.jar.issue(bearer, this.#wire.now())
+    const content = Packet.CookieResponseContent.encode(
+      Packet.CookieResponseContent.make({ cookie, echoId: echoId(asked.slice(64)) })
+    )
+    const nonce = new Uint8Array(24)
+    this.fill(nonce)
+    const sealed = new Uint8Array(content.length + 16)
+    cipher.seal(sealed, 0, content, 0, content.length, nonce)
+    return Packet.CookieResponse.encode(Packet.CookieResponse.make({ nonce, sealed }))
+  }
+
   /** The cookie of the newest response, if there is one. */
   get cookie(): Uint8Array | undefined {
     const response = this.received(25).at(-1)
