@@ -12,42 +12,10 @@ import type { PeerPath, ReplyRoute } from "../registry/PeerPath.ts"
 import { CongestionControl } from "./CongestionControl.ts"
 import { DataCipher } from "./DataCipher.ts"
 import { decodeRequest, encodeRequest } from "./packetRequest.ts"
-import type { PayloadSlab } from "./PayloadSlab.ts"
 import { ProgressWatch } from "./ProgressWatch.ts"
-import { type ReceiveBudget, ReceiveWindow } from "./ReceiveWindow.ts"
+import { ReceiveWindow } from "./ReceiveWindow.ts"
 import { SendWindow } from "./SendWindow.ts"
-
-/** Numbers of a session: the part of the net_crypto settings that it needs. Milliseconds and bytes. */
-export interface SessionNumbers {
-  readonly connectionTimeout: number
-  readonly requestInterval: number
-  readonly stallTimeout: number
-  readonly sendBuffer: number
-  readonly receiveBuffer: number
-  readonly maxInFlight: number
-  readonly ackBytes: number
-  readonly ackDelay: number
-}
-
-/** What a session needs from whoever runs it. */
-export interface SessionHost {
-  readonly numbers: SessionNumbers
-  readonly slab: PayloadSlab
-  readonly budget: ReceiveBudget
-  /** Monotonic milliseconds. */
-  readonly now: () => number
-  /** The first packet opened: the peer has our key. */
-  readonly onConfirmed: (session: CryptoSession) => void
-  readonly onLossless: (session: CryptoSession, payload: Uint8Array) => void
-  readonly onLossy: (session: CryptoSession, payload: Uint8Array) => void
-  /** Room again after `trySend` refused. */
-  readonly onWritable: (session: CryptoSession) => void
-  /** More of what we sent has been acknowledged. */
-  readonly onAcknowledged: (session: CryptoSession) => void
-  readonly onKilled: (session: CryptoSession) => void
-  /** The session wants `endBatch` when the current read is done. */
-  readonly onTouched: (session: CryptoSession) => void
-}
+import type { SessionHost } from "./SessionHost.ts"
 
 /** Payload bytes in flight while only out-of-band packets are possible: they carry what fits, never bulk (row T39). */
 const oobInFlight = 4_096
@@ -276,7 +244,7 @@ export class CryptoSession {
 
   /** Does what is due. `lag` is how long our own event loop did not run: nobody else is to blame for that time. */
   onTimer(now: number, lag: number): void {
-    this.lastReceivedAt += lag
+    this.lastReceivedAt = Math.min(now, this.lastReceivedAt + lag)
     this.#progress.excuse(lag)
     if (this.#sending.isOutstanding) {
       if (now >= this.#progress.stallAt) {

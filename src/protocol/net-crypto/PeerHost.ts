@@ -5,7 +5,8 @@ import type { Fill } from "../crypto/ephemeral.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "../registry/PeerPath.ts"
 import type { CookieJar } from "./CookieJar.ts"
 import type { CryptoPeer } from "./CryptoPeer.ts"
-import type { CryptoSession, SessionHost, SessionNumbers } from "./CryptoSession.ts"
+import type { CryptoSession } from "./CryptoSession.ts"
+import type { SessionHost, SessionNumbers } from "./SessionHost.ts"
 
 /** Numbers of the handshake and of the sessions. Milliseconds. */
 export interface PeerNumbers extends SessionNumbers {
