@@ -158,14 +158,16 @@ export class CryptoPeer implements PeerPathEvents {
       }
       return
     }
-    // Ours is on its way, or theirs came first: one offer of ours for both, so that crossing calls meet in one key.
-    const offer = this.#attempt ?? makeOffer(this.#host.crypto, this.#host.fill, now)
+    // One offer of ours until a session is proven, whatever handshakes come. Crossing calls meet in one key that way; with a new offer
+    // for each, two answers on their way at once would replace each other's key on both sides and chase each other without end.
+    const known = this.#attempt ?? waiting?.offer
+    const offer = known ?? makeOffer(this.#host.crypto, this.#host.fill, now)
     const cipher = this.#host.crypto.box(key, offer.ephemeral.secretKey)
     if (cipher === undefined) {
-      if (offer !== this.#attempt) offer.ephemeral.wipe()
+      if (known === undefined) offer.ephemeral.wipe()
       return
     }
-    this.#forgetCandidate()
+    if (waiting !== undefined) this.#dropCandidate(waiting)
     const path = this.#pathTo(opened.bearer.dhtKey)
     path.tie(route.relay)
     if (offer !== this.#attempt) path.tieHome()
@@ -173,7 +175,8 @@ export class CryptoPeer implements PeerPathEvents {
     this.#attempt = undefined
     this.#recall = undefined
     this.#candidate = { session, offer, origin: key, path }
-    if (!offer.isHandshake) {
+    // A peer that has another key than before has not kept what we sent it.
+    if (!offer.isHandshake || waiting !== undefined) {
       this.#answer(offer, opened.innerCookie, opened.bearer.dhtKey, now)
       this.#send(offer, path)
     }
@@ -363,8 +366,13 @@ export class CryptoPeer implements PeerPathEvents {
   #forgetCandidate(): void {
     const candidate = this.#candidate
     if (candidate === undefined) return
-    this.#candidate = undefined
+    this.#dropCandidate(candidate)
     candidate.offer.ephemeral.wipe()
+  }
+
+  /** Ends the session that is not proven; our offer lives on. Such a session has sent nothing but empty requests. */
+  #dropCandidate(candidate: Candidate): void {
+    this.#candidate = undefined
     candidate.session.dispose()
     if (candidate.path !== this.path) candidate.path.close()
   }
