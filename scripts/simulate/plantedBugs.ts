@@ -2,11 +2,11 @@
  * Mistakes that the simulation must find. Each replaces a method of the library in this process alone, from outside; there is no switch for
  * it in the library. A feature whose failure the simulation should notice gets a row here.
  */
-import { ConnectionTable } from "../../src/protocol/registry/ConnectionTable.ts"
 import { CryptoPeer } from "../../src/protocol/net-crypto/CryptoPeer.ts"
 import { ReceiveWindow } from "../../src/protocol/net-crypto/ReceiveWindow.ts"
 import { ReplayWindow } from "../../src/protocol/net-crypto/ReplayWindow.ts"
 import { SendWindow } from "../../src/protocol/net-crypto/SendWindow.ts"
+import { ConnectionTable } from "../../src/protocol/registry/ConnectionTable.ts"
 
 /** Plants a mistake for the rest of the process. */
 export const plantedBugs: Readonly<Record<string, () => void>> = {
@@ -37,13 +37,12 @@ export const plantedBugs: Readonly<Record<string, () => void>> = {
     const { openPeer } = ConnectionTable.prototype
     ConnectionTable.prototype.openPeer = function(key, events) {
       const path = openPeer.call(this, key, events)
-      const table = this
       let isClosed = false
       return {
         ...path,
         peer: path.peer,
         close: () => {
-          const held = Array.from(table.relays).flatMap((entry) =>
+          const held = Array.from(this.relays).flatMap((entry) =>
             Array.from(entry.slots).filter((slot) => slot.peer === path).map((slot) => ({ entry, slot }))
           )
           path.close()

@@ -218,7 +218,7 @@ export const make = Effect.fnUntraced(function*(
       if (here === undefined) return Effect.void
       return Effect.gen(function*() {
         yield* Effect.forkIn(Scope.close(here.calls, Exit.void), world)
-        for (const end of [...here.known.values()]) {
+        for (const end of here.known.values()) {
           end.isClosing = true
           yield* end.connection.close
         }
