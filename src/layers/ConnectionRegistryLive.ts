@@ -5,11 +5,13 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
+import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
-import { ConnectionTable, type RelayEntry } from "../protocol/registry/ConnectionTable.ts"
+import { ConnectionTable } from "../protocol/registry/ConnectionTable.ts"
+import type { RelayEntry } from "../protocol/registry/RelayEntry.ts"
 import type { RelayLinkEvents } from "../protocol/relay/RelayLink.ts"
 import { toHex } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
@@ -35,7 +37,10 @@ export const layer = Layer.effect(
     const closed = yield* Effect.acquireRelease(Effect.sync(() => Latch.makeUnsafe(false)), (latch) => latch.open)
     const fibers = yield* FiberMap.make<string>()
     const run = yield* FiberMap.runtime(fibers)<never>()
+    const stops = yield* FiberSet.make<void>()
+    const runStop = yield* FiberSet.runtime(stops)<never>()
     const confirmed = Latch.makeUnsafe(false)
+    const changed = Latch.makeUnsafe(false)
     const states = new Map<string, RelayState>()
     let onOob: OobHandler = () => {}
     let onBatchEnd: () => void = () => {}
@@ -55,7 +60,13 @@ export const layer = Layer.effect(
     const table = new ConnectionTable({
       numbers,
       now,
-      onNewRelay: maintain,
+      onStart: maintain,
+      onStop: (relay) => {
+        const id = toHex(relay.publicKey)
+        states.set(id, { _tag: "Sleeping" })
+        runStop(FiberMap.remove(fibers, id))
+      },
+      onChange: () => changed.openUnsafe(),
       onOob: (sender, bytes, route) => onOob(sender, bytes, route),
       onBatchEnd: () => onBatchEnd(),
       onRelay: (relay, isConnected) => {
@@ -69,9 +80,20 @@ export const layer = Layer.effect(
       onForwarded: (relay, bytes) => publish({ _tag: "Forwarded", relay, bytes: bytes.slice() })
     })
 
+    // One look at the relays for any number of changes, and one when time alone changes the picture.
+    yield* Effect.gen(function*() {
+      while (true) {
+        const wait = table.tend() - now()
+        yield* wait === Infinity ? changed.await : Effect.raceFirst(Effect.sleep(Math.max(1, wait)), changed.await)
+        changed.closeUnsafe()
+        yield* Effect.yieldNow
+      }
+    }).pipe(Effect.forkScoped)
+
     const status = (entry: RelayEntry): RelayStatus => ({
       relay: entry.relay,
       state: states.get(entry.id) ?? { _tag: "Sleeping" },
+      isOnion: entry.isOnion,
       tied: entry.slots.size,
       online: [...entry.slots].filter((slot) => slot.status === "online").length,
       sentBytes: entry.sentBytes
@@ -80,6 +102,9 @@ export const layer = Layer.effect(
     return ConnectionRegistry.of({
       addRelay: Effect.fn("ConnectionRegistry.addRelay")(function*(relay: RelayAddress) {
         table.addRelay(relay)
+      }),
+      setOnion: Effect.fn("ConnectionRegistry.setOnion")(function*(wanted: boolean) {
+        table.setOnion(wanted)
       }),
       openPeer: (peer, handlers) => table.openPeer(peer, handlers),
       attach: (oob, batchEnd) => {

@@ -10,6 +10,8 @@ import type { RelayState } from "./RelayClient.ts"
 export interface RelayStatus {
   readonly relay: RelayAddress
   readonly state: RelayState
+  /** Whether onion packets may go through it. */
+  readonly isOnion: boolean
   /** How many peers are tied to it, and how many are online on it. */
   readonly tied: number
   readonly online: number
@@ -47,6 +49,8 @@ export type OobHandler = (sender: PublicKey, bytes: Uint8Array, route: ReplyRout
 export class ConnectionRegistry extends Context.Service<ConnectionRegistry, {
   /** Adds a relay to the global list and connects to it. Nothing happens when its key is known already. */
   readonly addRelay: (relay: RelayAddress) => Effect.Effect<void>
+  /** Whether onion packets go through relays: on for an application without UDP (rows T15 to T17). Off at first. */
+  readonly setOnion: (wanted: boolean) => Effect.Effect<void>
   /** Opens the connection to a peer. One at a time per DHT key: a second call is a bug and throws. */
   readonly openPeer: (peer: PublicKey, events: PeerPathEvents) => PeerPath
   /** Registers the one handler of unassociated out-of-band packets, and the callback after each batch of packets. */

@@ -9,11 +9,30 @@ export interface RegistryNumbers {
   readonly maxRelays: number
   /** How long a full carrier may take nothing before the next relay is used (rows T23, T24; a full mark window alone is back-pressure). */
   readonly blockedTimeout: number
+  /** Relays that are kept connected although no peer needs them, so that we can be reached (row T19). */
+  readonly minimumRelays: number
+  /**
+   * For how long after the start they are kept. Infinity: always. A finite number is the experiment of row T20: peers who look
+   * for us do so mostly while we start.
+   */
+  readonly minimumOnlyFor: number
+  /** Relays for onion packets while `setOnion` is on. */
+  readonly onionRelays: number
+  /** How long a relay may take to connect, and peers to appear on it, before it counts as useless for them. */
+  readonly announceTimeout: number
 }
 
 /** Settings of the connection registry; the defaults are Tox's. */
 export const RegistrySettings = Context.Reference<RegistryNumbers>("causeway/services/RegistrySettings", {
-  defaultValue: () => ({ desiredRelays: 3, maxRelays: 6, blockedTimeout: 200 })
+  defaultValue: () => ({
+    desiredRelays: 3,
+    maxRelays: 6,
+    blockedTimeout: 200,
+    minimumRelays: 3,
+    minimumOnlyFor: Infinity,
+    onionRelays: 3,
+    announceTimeout: 10_000
+  })
 })
 
 /** The settings contradict each other (row T14). */

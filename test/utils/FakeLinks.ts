@@ -4,7 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ConnectionTable, type RelayEntry, type TableNumbers } from "../../src/protocol/registry/ConnectionTable.ts"
+import { ConnectionTable, type TableNumbers } from "../../src/protocol/registry/ConnectionTable.ts"
+import type { RelayEntry } from "../../src/protocol/registry/RelayEntry.ts"
 import type { PeerPath, ReplyRoute } from "../../src/protocol/registry/PeerPath.ts"
 import type { RelayLink, RelayLinkEvents } from "../../src/protocol/relay/RelayLink.ts"
 import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
@@ -183,6 +184,14 @@ export class FakeRelays {
     this.#events.set(relay.host, events)
   }
 
+  /** Relays that were left, in order. Their links end, as the fiber that is interrupted would end them. */
+  readonly left: Array<string> = []
+  readonly leave = (relay: RelayAddress): void => {
+    this.left.push(relay.host)
+    this.#events.delete(relay.host)
+    for (const link of this.links) if (!link.isLost && link.relay.host === relay.host) link.lose()
+  }
+
   /** Confirms a new connection to `relayAt(n)`. */
   confirm(n: number): FakeLink {
     const relay = relayAt(n)
@@ -215,13 +224,25 @@ export class FakeHost {
   readonly oob: Array<{ readonly sender: number; readonly bytes: ReadonlyArray<number>; readonly route: ReplyRoute }> =
     []
   batches = 0
+  changes = 0
   now = 1_000
 
   constructor(numbers: Partial<TableNumbers> = {}) {
     this.table = new ConnectionTable({
-      numbers: { desiredRelays: 3, maxRelays: 6, blockedTimeout: 200, ...numbers },
+      numbers: {
+        desiredRelays: 3,
+        maxRelays: 6,
+        blockedTimeout: 200,
+        minimumRelays: 3,
+        minimumOnlyFor: Infinity,
+        onionRelays: 3,
+        announceTimeout: 10_000,
+        ...numbers
+      },
       now: () => this.now,
-      onNewRelay: this.relays.keep,
+      onStart: this.relays.keep,
+      onStop: this.relays.leave,
+      onChange: () => this.changes++,
       onOob: (sender, bytes, route) => this.oob.push({ sender: sender[0]!, bytes: [...bytes], route }),
       onBatchEnd: () => this.batches++,
       onRelay: (relay, isConnected) => this.log.push(`${relay.host} ${isConnected ? "up" : "down"}`),

@@ -288,6 +288,8 @@ export class WirePath implements PeerPath {
   readonly online = new Map<number, number>()
   active: number | undefined
   moves = 0
+  /** What net_crypto has said about the relays. */
+  readonly verdicts: Array<{ readonly relay: number | undefined; readonly delivered: boolean }> = []
   readonly #wire: FakeWire
   readonly #node: WireNode
   #heard: number | undefined
@@ -345,6 +347,31 @@ export class WirePath implements PeerPath {
     return true
   }
 
+  readonly standbys = (): ReadonlyArray<number> => [...this.online].filter(([relay]) => relay !== this.active).map(([, spell]) => spell)
+
+  readonly sendVia = (carrier: number, frame: Uint8Array, length: number): boolean => {
+    const relay = this.#relayOf(carrier)
+    if (relay !== undefined) this.#wire.carry(this.#node, this.id, relay, false, frame.slice(1, length))
+    return relay !== undefined
+  }
+
+  readonly judge = (carrier: number, delivered: boolean): void => {
+    this.verdicts.push({ relay: this.#relayOf(carrier), delivered })
+  }
+
+  readonly prefer = (carrier: number): void => {
+    const relay = this.#relayOf(carrier)
+    if (relay !== undefined && relay !== this.active) this.#activate(relay)
+  }
+
+  isAsleep = false
+  readonly sleep = (): void => {
+    this.isAsleep = true
+  }
+  readonly wake = (): void => {
+    this.isAsleep = false
+  }
+
   readonly heard = (route: ReplyRoute): void => {
     const relay = this.#wire.relays.indexOf(route.relay)
     const before = this.#heard
@@ -361,6 +388,10 @@ export class WirePath implements PeerPath {
     this.#wire.schedule(0.5, () => {
       if (this.tied.has(index) && this.active === undefined) this.events.onWritable()
     })
+  }
+
+  #relayOf(carrier: number): number | undefined {
+    return [...this.online].find(([, spell]) => spell === carrier)?.[0]
   }
 
   readonly close = (): void => {

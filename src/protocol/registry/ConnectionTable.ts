@@ -5,14 +5,20 @@
  */
 import { type PublicKey, toHex } from "../../schema/Bytes.ts"
 import type { RelayAddress } from "../../schema/RelayAddress.ts"
-import type { RelayLink, RelayLinkEvents } from "../relay/RelayLink.ts"
+import type { RelayLinkEvents } from "../relay/RelayLink.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "./PeerPath.ts"
-import { PeerSlots, type Slot } from "./PeerSlots.ts"
+import { makeSlot, PeerSlots, type Slot } from "./PeerSlots.ts"
+import { makeRelayEntry, type RelayEntry } from "./RelayEntry.ts"
+import { planRelays } from "./relayPlan.ts"
 
 export interface TableNumbers {
   readonly desiredRelays: number
   readonly maxRelays: number
   readonly blockedTimeout: number
+  readonly minimumRelays: number
+  readonly minimumOnlyFor: number
+  readonly onionRelays: number
+  readonly announceTimeout: number
 }
 
 /** What the table asks for and reports. */
@@ -20,8 +26,12 @@ export interface TableHost {
   readonly numbers: TableNumbers
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** A relay that was unknown: connect to it and keep it. */
-  readonly onNewRelay: (relay: RelayAddress, events: RelayLinkEvents) => void
+  /** Connect to this relay and keep it connected, until `onStop`. */
+  readonly onStart: (relay: RelayAddress, events: RelayLinkEvents) => void
+  /** Disconnect from this relay. What its old connection still reports is ignored. */
+  readonly onStop: (relay: RelayAddress) => void
+  /** Something changed that `tend` should look at, soon. */
+  readonly onChange: () => void
   readonly onOob: (sender: PublicKey, bytes: Uint8Array, route: ReplyRoute) => void
   readonly onBatchEnd: () => void
   readonly onRelay: (relay: RelayAddress, isConnected: boolean) => void
@@ -32,32 +42,21 @@ export interface TableHost {
   readonly onForwarded: (relay: RelayAddress, bytes: Uint8Array) => void
 }
 
-/** One relay. Its key is its identity; the address may change. */
-export interface RelayEntry {
-  readonly id: string
-  readonly relay: RelayAddress
-  /** Whether it is on the global list (row T09), rather than known only because of a peer. */
-  isHome: boolean
-  link: RelayLink | undefined
-  /** Slots tied to this relay, and the same by connection id. */
-  readonly slots: Set<Slot>
-  readonly byId: Array<Slot | undefined>
-  /** Keys whose routing request has not been answered on the present link. */
-  readonly requested: Set<string>
-  sentBytes: number
-}
-
-/** Connection ids are 16..255. */
-const ids = 256
+/** For this long a refused routing request is not repeated, and an idle relay not tried again for a peer. Milliseconds. */
+const refusalTime = 60_000
+const idleTime = 60_000
 
 export class ConnectionTable {
   readonly #host: TableHost
   readonly #relays = new Map<string, RelayEntry>()
   readonly #peers = new Map<string, PeerSlots>()
+  readonly #madeAt: number
   #carriers = 0
+  #onionWanted = false
 
   constructor(host: TableHost) {
     this.#host = host
+    this.#madeAt = host.now()
   }
 
   get relays(): Iterable<RelayEntry> {
@@ -66,25 +65,61 @@ export class ConnectionTable {
 
   /** Adds a relay to the global list. An already known key keeps its address (protocol, section 3). */
   addRelay(relay: RelayAddress): void {
-    this.#entryOf(relay).isHome = true
+    const entry = this.#entryOf(relay)
+    entry.isHome = true
+    this.#start(entry)
+    this.#host.onChange()
+  }
+
+  /** Whether onion packets go through relays (rows T15 to T17): the switch of an application without UDP. */
+  setOnion(wanted: boolean): void {
+    this.#onionWanted = wanted
+    this.#host.onChange()
+  }
+
+  /**
+   * Connects and disconnects relays until what is connected is what is needed. Returns when it wants to be called again although
+   * nothing happens, monotonic milliseconds.
+   */
+  tend(): number {
+    const { announceTimeout, desiredRelays, minimumOnlyFor, minimumRelays, onionRelays } = this.#host.numbers
+    const now = this.#host.now()
+    const plan = planRelays([...this.#relays.values()], [...this.#peers.values()], {
+      desired: desiredRelays,
+      minimum: now - this.#madeAt < minimumOnlyFor ? minimumRelays : 0,
+      onion: this.#onionWanted ? onionRelays : 0,
+      connectTime: announceTimeout,
+      now
+    })
+    for (const entry of this.#relays.values()) entry.isOnion = plan.onion.has(entry)
+    for (const entry of plan.start) this.#start(entry)
+    for (const [entry, intent] of plan.stop) this.#stop(entry, intent)
+    return Math.min(plan.nextAt, this.#madeAt + minimumOnlyFor > now ? this.#madeAt + minimumOnlyFor : Infinity)
+  }
+
+  #start(entry: RelayEntry): void {
+    if (entry.intent === "up") return
+    entry.intent = "up"
+    entry.upSince = this.#host.now()
+    this.#host.onStart(entry.relay, this.#eventsOf(entry))
+  }
+
+  /** Traffic moves to another relay first: make before break. */
+  #stop(entry: RelayEntry, intent: "asleep" | "idle"): void {
+    const now = this.#host.now()
+    for (const slot of entry.slots) slot.peer.leave(slot)
+    entry.intent = intent
+    entry.idleUntil = intent === "idle" ? now + idleTime : -Infinity
+    this.#host.onStop(entry.relay)
+    this.#lose(entry)
   }
 
   #entryOf(relay: RelayAddress): RelayEntry {
     const id = toHex(relay.publicKey)
     const known = this.#relays.get(id)
     if (known !== undefined) return known
-    const entry: RelayEntry = {
-      id,
-      relay,
-      isHome: false,
-      link: undefined,
-      slots: new Set(),
-      byId: new Array<Slot | undefined>(ids),
-      requested: new Set(),
-      sentBytes: 0
-    }
+    const entry = makeRelayEntry(id, relay)
     this.#relays.set(id, entry)
-    this.#host.onNewRelay(relay, this.#eventsOf(entry))
     return entry
   }
 
@@ -102,9 +137,17 @@ export class ConnectionTable {
       tieHome: () => {
         for (const { isHome, relay } of this.#relays.values()) if (isHome) this.#tie(peer, relay)
       },
+      onAwake: () => {
+        for (const { entry } of peer.slots) {
+          entry.graceUntil = Math.max(entry.graceUntil, this.#host.now() + this.#host.numbers.announceTimeout)
+          this.#start(entry)
+        }
+      },
+      onChange: this.#host.onChange,
       onClosed: () => {
         this.#peers.delete(id)
         for (const slot of peer.slots) this.#untie(slot)
+        this.#host.onChange()
       }
     })
     this.#peers.set(id, peer)
@@ -116,16 +159,33 @@ export class ConnectionTable {
    * tied up to the maximum (row T12).
    */
   #tie(peer: PeerSlots, relay: RelayAddress): void {
-    const { desiredRelays, maxRelays } = this.#host.numbers
+    const { announceTimeout, desiredRelays, maxRelays } = this.#host.numbers
+    const now = this.#host.now()
     const known = this.#relays.get(toHex(relay.publicKey))
-    if (peer.slots.length >= maxRelays || (known === undefined && peer.onlineCount >= desiredRelays)) return
+    if (known === undefined && peer.onlineCount >= desiredRelays) return
+    if (peer.slots.some((slot) => slot.entry === known)) return
+    if ((known?.refused.get(toHex(peer.key)) ?? -Infinity) > now) return
+    if (peer.slots.length >= maxRelays && !this.#makeRoom(peer)) return
     const entry = known ?? this.#entryOf(relay)
-    if (peer.slots.some((slot) => slot.entry === entry)) return
-    const route = replyThrough(entry, peer.key)
-    const slot: Slot = { peer, entry, route, status: "none", connectionId: 0, carrier: 0, suspectedAt: -Infinity }
+    const slot = makeSlot(peer, entry, replyThrough(entry, peer.key))
     peer.slots.push(slot)
     entry.slots.add(slot)
+    entry.graceUntil = Math.max(entry.graceUntil, now + announceTimeout)
+    if (!peer.isAsleep) this.#start(entry)
     this.#request(slot)
+    this.#host.onChange()
+  }
+
+  /** A relay that has been away for long gives its place to a new one: ties must not keep a peer on dead relays. */
+  #makeRoom(peer: PeerSlots): boolean {
+    const { announceTimeout } = this.#host.numbers
+    const dead = peer.slots
+      .filter(({ entry }) => entry.link === undefined && entry.upSince + announceTimeout <= this.#host.now())
+      .toSorted((a, b) => a.entry.upSince - b.entry.upSince)[0]
+    if (dead === undefined) return false
+    this.#untie(dead)
+    peer.remove(dead)
+    return true
   }
 
   /** Gives the connection id back, or remembers that it must be when the response comes (defects A and E of the protocol). */
@@ -155,11 +215,16 @@ export class ConnectionTable {
     const host = this.#host
     return {
       onConfirmed: (link) => {
+        if (entry.intent !== "up") return
         entry.link = link
         host.onRelay(entry.relay, true)
         for (const slot of entry.slots) this.#request(slot)
+        // An unused relay needs no time for peers to appear.
+        if (entry.slots.size > 0) entry.graceUntil = host.now() + host.numbers.announceTimeout
+        host.onChange()
       },
       onRouteResponse: (link, connectionId, key) => {
+        if (link !== entry.link) return
         entry.requested.delete(toHex(key))
         const slot = this.#slotOf(entry, key)
         if (connectionId === 0) {
@@ -172,26 +237,29 @@ export class ConnectionTable {
           slot.peer.onRegistered()
         }
       },
-      onPeerOnline: (_, connectionId) => {
-        const slot = entry.byId[connectionId]
+      onPeerOnline: (link, connectionId) => {
+        const slot = link === entry.link ? entry.byId[connectionId] : undefined
         if (slot === undefined || slot.status === "online") return
         slot.status = "online"
         slot.carrier = ++this.#carriers
         host.onPeer(slot.peer.key, entry.relay, true)
         slot.peer.onOnline(slot)
+        host.onChange()
       },
-      onPeerOffline: (_, connectionId) => {
-        const slot = entry.byId[connectionId]
+      onPeerOffline: (link, connectionId) => {
+        const slot = link === entry.link ? entry.byId[connectionId] : undefined
         if (slot === undefined || slot.status !== "online") return
         slot.status = "registered"
         host.onPeer(slot.peer.key, entry.relay, false)
         slot.peer.onOffline(slot)
+        host.onChange()
       },
-      onData: (_, connectionId, bytes) => {
-        const slot = entry.byId[connectionId]
+      onData: (link, connectionId, bytes) => {
+        const slot = link === entry.link ? entry.byId[connectionId] : undefined
         if (slot !== undefined) slot.peer.events.onPacket(bytes, slot.route)
       },
-      onOob: (_, sender, bytes) => {
+      onOob: (link, sender, bytes) => {
+        if (link !== entry.link) return
         const slot = this.#slotOf(entry, sender)
         if (slot === undefined) host.onOob(sender, bytes, replyThrough(entry, sender.slice() as PublicKey))
         else slot.peer.events.onPacket(bytes, slot.route)
@@ -202,25 +270,36 @@ export class ConnectionTable {
         for (const slot of entry.slots) slot.peer.onWritable(slot)
       },
       onBatchEnd: () => host.onBatchEnd(),
-      onLost: () => {
-        entry.link = undefined
-        entry.requested.clear()
-        entry.byId.fill(undefined)
-        host.onRelay(entry.relay, false)
-        const slots = [...entry.slots]
-        const online = slots.filter((slot) => slot.status === "online")
-        // All slots fall before anybody is told: what a peer does next must not find half of the relay.
-        for (const slot of slots) slot.status = "none"
-        for (const slot of online) {
-          host.onPeer(slot.peer.key, entry.relay, false)
-          slot.peer.onOffline(slot)
-        }
+      onLost: (link) => {
+        if (link === entry.link) this.#lose(entry)
       }
     }
   }
 
-  /** A refused slot is freed for another relay (defect F of the protocol). */
+  /** The connection to a relay is over: all its slots fall at once, the ties stay (row T35). */
+  #lose(entry: RelayEntry): void {
+    if (entry.link === undefined) return
+    const host = this.#host
+    entry.link = undefined
+    entry.requested.clear()
+    entry.refused.clear()
+    entry.byId.fill(undefined)
+    entry.upSince = host.now()
+    host.onRelay(entry.relay, false)
+    const slots = [...entry.slots]
+    const online = slots.filter((slot) => slot.status === "online")
+    // All slots fall before anybody is told: what a peer does next must not find half of the relay.
+    for (const slot of slots) slot.status = "none"
+    for (const slot of online) {
+      host.onPeer(slot.peer.key, entry.relay, false)
+      slot.peer.onOffline(slot)
+    }
+    host.onChange()
+  }
+
+  /** A refused slot is freed for another relay, and the refusal remembered for a while (defect F of the protocol). */
   #refuse(slot: Slot): void {
+    slot.entry.refused.set(toHex(slot.peer.key), this.#host.now() + refusalTime)
     slot.entry.slots.delete(slot)
     slot.peer.remove(slot)
   }

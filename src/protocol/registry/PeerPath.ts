@@ -45,6 +45,18 @@ export interface PeerPath {
   readonly tie: (relay: RelayAddress) => void
   /** Ties our own relays: a peer that called us knows them, so it may be on any of them (row T08). */
   readonly tieHome: () => void
+  /** The carriers that could take over, the most trusted first: relays on which the peer is online beside the present one. */
+  readonly standbys: () => ReadonlyArray<number>
+  /** Sends a packet by one of them. False when it is gone or full. */
+  readonly sendVia: (carrier: number, frame: Uint8Array, length: number) => boolean
+  /** Tells whether a relay delivered what was sent by it, end to end (row T33). One that does not is avoided for a while. */
+  readonly judge: (carrier: number, delivered: boolean) => void
+  /** Makes a standby the carrier, because it is clearly better. */
+  readonly prefer: (carrier: number) => void
+  /** Whether the peer needs no relays now, because another way to it works (rows T26, T27). Its ties are kept (row T28). */
+  readonly isAsleep: boolean
+  readonly sleep: () => void
+  readonly wake: () => void
   /** Unties everything and forgets the path. */
   readonly close: () => void
 }

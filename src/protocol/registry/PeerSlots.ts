@@ -4,8 +4,10 @@
  */
 import type { PublicKey } from "../../schema/Bytes.ts"
 import type { RelayAddress } from "../../schema/RelayAddress.ts"
-import type { RelayEntry, TableNumbers } from "./ConnectionTable.ts"
+import type { TableNumbers } from "./ConnectionTable.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./PeerPath.ts"
+import type { RelayEntry } from "./RelayEntry.ts"
+import { Suspicion } from "./Suspicion.ts"
 
 /** The tie between a peer and a relay. `none`: no routing response yet on the present connection to the relay. */
 export interface Slot {
@@ -13,14 +15,24 @@ export interface Slot {
   readonly entry: RelayEntry
   /** How packets that came by this slot can be answered; also tells which relay they came by. */
   readonly route: ReplyRoute
+  /** How little this relay is trusted to deliver to this peer. */
+  readonly suspicion: Suspicion
   status: "none" | "registered" | "online"
   /** Valid unless the status is `none`. */
   connectionId: number
   /** Fresh each time the slot comes online: identifies this spell in `PeerPath.carrier`. */
   carrier: number
-  /** When nothing came back through it, monotonic milliseconds. */
-  suspectedAt: number
 }
+
+export const makeSlot = (peer: PeerSlots, entry: RelayEntry, route: ReplyRoute): Slot => ({
+  peer,
+  entry,
+  route,
+  suspicion: new Suspicion(),
+  status: "none",
+  connectionId: 0,
+  carrier: 0
+})
 
 export interface PeerSlotsOptions {
   readonly key: PublicKey
@@ -30,6 +42,9 @@ export interface PeerSlotsOptions {
   readonly onCarrier: (slot: Slot | undefined) => void
   readonly tie: (relay: RelayAddress) => void
   readonly tieHome: () => void
+  /** The peer woke: its relays are wanted again. */
+  readonly onAwake: () => void
+  readonly onChange: () => void
   readonly onClosed: () => void
 }
 
@@ -42,6 +57,7 @@ export class PeerSlots implements PeerPath {
   readonly #options: PeerSlotsOptions
   #active: Slot | undefined
   #heard: RelayAddress | undefined
+  #isAsleep = false
   #isClosed = false
 
   constructor(options: PeerSlotsOptions) {
@@ -96,11 +112,49 @@ export class PeerSlots implements PeerPath {
   readonly moveOn = (): boolean => {
     const active = this.#active
     if (active === undefined) return false
-    active.suspectedAt = this.#options.now()
     const next = this.#next(active)
+    active.suspicion.accuse(this.#options.now())
+    this.#options.onChange()
     if (next === undefined) return false
     this.#activate(next)
     return true
+  }
+
+  readonly standbys = (): ReadonlyArray<number> =>
+    this.#active === undefined ? [] : this.#others(this.#active).map(({ carrier }) => carrier)
+
+  readonly sendVia = (carrier: number, frame: Uint8Array, length: number): boolean => {
+    const slot = this.#online(carrier)
+    return slot !== undefined && sendThrough(slot, frame, length, true)
+  }
+
+  readonly judge = (carrier: number, delivered: boolean): void => {
+    const { suspicion } = this.#online(carrier) ?? {}
+    if (delivered) suspicion?.clear(this.#options.now())
+    else suspicion?.accuse(this.#options.now())
+    if (!delivered) this.#options.onChange()
+  }
+
+  readonly prefer = (carrier: number): void => {
+    const slot = this.#online(carrier)
+    if (slot !== undefined && slot !== this.#active) this.#activate(slot)
+  }
+
+  get isAsleep(): boolean {
+    return this.#isAsleep
+  }
+
+  readonly sleep = (): void => {
+    if (this.#isAsleep || this.#isClosed) return
+    this.#isAsleep = true
+    this.#options.onChange()
+  }
+
+  readonly wake = (): void => {
+    if (!this.#isAsleep || this.#isClosed) return
+    this.#isAsleep = false
+    this.#options.onAwake()
+    this.#options.onChange()
   }
 
   readonly heard = (route: ReplyRoute): void => {
@@ -130,7 +184,17 @@ export class PeerSlots implements PeerPath {
   }
 
   onOnline(slot: Slot): void {
-    if (this.#active === undefined) this.#activate(slot)
+    const now = this.#options.now()
+    const active = this.#active
+    if (active === undefined || (active.suspicion.isQuarantined(now) && !slot.suspicion.isQuarantined(now))) {
+      this.#activate(slot)
+    }
+  }
+
+  /** The relay of this slot is about to be left: its traffic moves while both still work. */
+  leave(slot: Slot): void {
+    const next = this.#active === slot ? this.#next(slot) : undefined
+    if (next !== undefined) this.#activate(next)
   }
 
   onOffline(slot: Slot): void {
@@ -147,16 +211,21 @@ export class PeerSlots implements PeerPath {
     if (at >= 0) this.slots.splice(at, 1)
   }
 
-  /** No relay at random: the same one until it cannot, then the one least recently suspected (rows T21, T22). */
+  /** No relay at random: the same one until it cannot, then the most trusted (rows T21, T22). */
   #next(active: Slot): Slot | undefined {
     return this.#others(active)[0]
   }
 
-  /** The other relays that the peer is online on, the least recently suspected first, else in the order of their ties. */
+  /** The other relays that the peer is online on, the least suspected first, else in the order of their ties. */
   #others(active: Slot): Array<Slot> {
+    const now = this.#options.now()
     return this.slots
       .filter((slot) => slot !== active && slot.status === "online")
-      .sort((a, b) => a.suspectedAt === b.suspectedAt ? 0 : a.suspectedAt - b.suspectedAt)
+      .sort((a, b) => a.suspicion.at(now) - b.suspicion.at(now))
+  }
+
+  #online(carrier: number): Slot | undefined {
+    return this.slots.find((slot) => slot.status === "online" && slot.carrier === carrier)
   }
 
   #activate(slot: Slot | undefined): void {

@@ -32,6 +32,13 @@ const scene = () => {
     moveOn: () => false,
     heard: () => {},
     tie: () => {},
+    standbys: () => [],
+    sendVia: () => false,
+    judge: () => {},
+    prefer: () => {},
+    isAsleep: false,
+    sleep: () => {},
+    wake: () => {},
     tieHome: () => {},
     close: () => {}
   }

@@ -58,6 +58,7 @@ class World {
   readonly open = new Map<number, { readonly peer: OpenPeer; readonly ties: Map<number, Status> }>()
   readonly closedLogs: Array<{ readonly log: Array<string>; readonly length: number }> = []
   readonly carriersSeen = new Map<number, string>()
+  readonly refused = new Set<string>()
   #reaction: Step["reaction"] = null
 
   link(relay: number): FakeLink | undefined {
@@ -74,7 +75,8 @@ class World {
     if (opened === undefined) return
     const { ties } = opened
     const online = [...ties.values()].filter((status) => status === "online").length
-    const isRefused = ties.size >= numbers.maxRelays || (!this.isKnown(relay) && online >= numbers.desiredRelays)
+    const isRefused = ties.size >= numbers.maxRelays || this.refused.has(`${peer} ${relay}`) ||
+      (!this.isKnown(relay) && online >= numbers.desiredRelays)
     if (!isRefused && !ties.has(relay)) ties.set(relay, "none")
     opened.peer.path.tie(relayAt(relay))
   }
@@ -193,13 +195,17 @@ class World {
       case "confirm":
         return void host.relays.confirm(relay)
       case "lose":
-        for (const each of peers) this.set(relay, each, "none")
+        for (const each of peers) {
+          this.set(relay, each, "none")
+          this.refused.delete(`${each} ${relay}`)
+        }
         return link!.lose()
       case "grant":
         this.set(relay, peer, "registered")
         return void link!.grant(peer)
       case "refuse":
-        opened?.ties.delete(relay)
+        // Remembered only for a tie that there was, and until the relay is lost: the clock here never runs for a minute.
+        if (opened?.ties.delete(relay) === true) this.refused.add(`${peer} ${relay}`)
         return link!.refuse(peer)
       case "online":
         this.set(relay, peer, "online")
@@ -288,7 +294,7 @@ class World {
     for (const [peer, { peer: { path }, ties }] of this.open) {
       const online = relays.filter((relay) => ties.get(relay) === "online")
       for (const relay of online) {
-        for (let i = 0; i < online.length && !this.named(peer).endsWith(relayAt(relay).host); i++) {
+        for (let i = 0; i < online.length * 10 && !this.named(peer).endsWith(relayAt(relay).host); i++) {
           this.host.now++
           path.moveOn()
         }

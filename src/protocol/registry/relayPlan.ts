@@ -1,0 +1,151 @@
+/**
+ * Which relays should be connected: as few as serve all peers (rows T10, T13), never fewer than the minimum (row T19), none for sleeping
+ * peers alone (rows T29, C03), and enough for onion packets (rows T15, C07). A pure judgement over the table's entries; acting on it is
+ * the table's business.
+ */
+import type { PeerSlots } from "./PeerSlots.ts"
+import { type Candidate, chooseRelays, type Demand } from "./relayChoice.ts"
+import type { RelayEntry } from "./RelayEntry.ts"
+
+export interface PlanOptions {
+  /** Relays wanted for each peer, for reachability at all times, and for onion packets (0: not wanted). */
+  readonly desired: number
+  readonly minimum: number
+  readonly onion: number
+  /** How long a relay that was just started may take to connect, milliseconds. */
+  readonly connectTime: number
+  readonly now: number
+}
+
+export interface Plan {
+  readonly start: ReadonlySet<RelayEntry>
+  /** Relays to disconnect: `asleep` are started again when their peers wake, `idle` when they are needed. */
+  readonly stop: ReadonlyMap<RelayEntry, "asleep" | "idle">
+  readonly onion: ReadonlySet<RelayEntry>
+  /** When the plan may look different although nothing happened. */
+  readonly nextAt: number
+}
+
+export const planRelays = (
+  entries: ReadonlyArray<RelayEntry>,
+  peers: ReadonlyArray<PeerSlots>,
+  options: PlanOptions
+): Plan => {
+  const { now } = options
+  const awake = peers.filter((peer) => !peer.isAsleep)
+  const onion = chooseOnion(entries, options.onion)
+  const candidates = entries.filter((entry) =>
+    entry.link !== undefined && (!isOnlyForSleepers(entry) || onion.has(entry) || entry.graceUntil > now)
+  )
+  const chosen = new Set<RelayEntry>()
+  const choices = candidates.map((entry): Candidate => ({
+    isFixed: onion.has(entry) || entry.graceUntil > now,
+    preference: preferenceOf(entry, now)
+  }))
+  for (const at of chooseRelays(choices, demandsOf(candidates, awake, options), options.minimum)) {
+    chosen.add(candidates[at]!)
+  }
+  const stop = new Map<RelayEntry, "asleep" | "idle">()
+  let nextAt = Infinity
+  for (const entry of entries) {
+    if (entry.graceUntil > now) nextAt = Math.min(nextAt, entry.graceUntil)
+    if (entry.link === undefined || chosen.has(entry)) continue
+    stop.set(entry, isOnlyForSleepers(entry) ? "asleep" : "idle")
+  }
+  const start = new Set<RelayEntry>()
+  const connecting = entries.filter((entry) =>
+    entry.intent === "up" && entry.link === undefined && entry.upSince + options.connectTime > now
+  )
+  for (const entry of connecting) nextAt = Math.min(nextAt, entry.upSince + options.connectTime)
+  for (const peer of awake) nextAt = Math.min(nextAt, startForPeer(peer, start, options))
+  startForMinimum(entries, chosen.size + connecting.length, start, options)
+  startForOnion(entries, onion.size + connecting.length, start, options)
+  return { start, stop, onion, nextAt }
+}
+
+/** Connected only because of peers that sleep, and not ours to be reached by. */
+const isOnlyForSleepers = (entry: RelayEntry): boolean => {
+  if (entry.isHome) return false
+  const online = [...entry.slots].filter((slot) => slot.status === "online")
+  return online.length > 0 && online.every((slot) => slot.peer.isAsleep)
+}
+
+const demandsOf = (
+  candidates: ReadonlyArray<RelayEntry>,
+  awake: ReadonlyArray<PeerSlots>,
+  { desired, now }: PlanOptions
+): ReadonlyArray<Demand> => {
+  const index = new Map(candidates.map((entry, at) => [entry, at]))
+  return awake.flatMap((peer) => {
+    const tied = peer.slots.filter((slot) => index.has(slot.entry))
+    const online = tied.filter((slot) => slot.status === "online")
+    const trusted = online.filter((slot) => !slot.suspicion.isQuarantined(now))
+    const useful = trusted.length >= desired ? trusted : online
+    const demands = [{ relays: useful.map((slot) => index.get(slot.entry)!), needs: desired }]
+    if (useful.length < desired) demands.push({ relays: tied.map((slot) => index.get(slot.entry)!), needs: desired })
+    return demands
+  })
+}
+
+/** Lower is better: trusted, then ours, then the key, which makes both ends of a connection choose alike. */
+const preferenceOf = (entry: RelayEntry, now: number): number => {
+  const isSuspect = [...entry.slots].some((slot) => slot.suspicion.isQuarantined(now))
+  return (isSuspect ? 2 : 0) + (entry.isHome ? 0 : 1) + Number.parseInt(entry.id.slice(0, 8), 16) / 2 ** 33
+}
+
+/** Keeps those that serve already, then takes connected ones. */
+const chooseOnion = (entries: ReadonlyArray<RelayEntry>, wanted: number): ReadonlySet<RelayEntry> => {
+  const connected = entries.filter((entry) => entry.link !== undefined)
+  const inUse = connected.filter((entry) => entry.isOnion)
+  return new Set([...inUse, ...connected.filter((entry) => !entry.isOnion)].slice(0, wanted))
+}
+
+/** Starts tied relays for a peer that is online on too few; returns when more of them may be tried. */
+const startForPeer = (peer: PeerSlots, start: Set<RelayEntry>, options: PlanOptions): number => {
+  const { connectTime, desired, now } = options
+  const isHopeful = (entry: RelayEntry): boolean =>
+    start.has(entry) || entry.graceUntil > now ||
+    (entry.intent === "up" && entry.link === undefined && entry.upSince + connectTime > now)
+  let missing = desired
+  for (const slot of peer.slots) if (slot.status === "online" || isHopeful(slot.entry)) missing--
+  let nextAt = Infinity
+  for (const { entry } of peer.slots) {
+    if (missing <= 0 || entry.intent === "up") continue
+    if (entry.idleUntil > now) {
+      nextAt = Math.min(nextAt, entry.idleUntil)
+      continue
+    }
+    start.add(entry)
+    missing--
+  }
+  return missing > 0 ? nextAt : Infinity
+}
+
+/** Tops the connected relays up: our own first, then any that is not asleep. */
+const startForMinimum = (
+  entries: ReadonlyArray<RelayEntry>,
+  have: number,
+  start: Set<RelayEntry>,
+  { minimum, now }: PlanOptions
+): void => {
+  const idle = entries
+    .filter((entry) => entry.intent === "idle" || (entry.intent === "asleep" && entry.isHome))
+    .toSorted((a, b) => preferenceOf(a, now) - preferenceOf(b, now))
+  for (const entry of idle) {
+    if (have + start.size >= minimum) return
+    start.add(entry)
+  }
+}
+
+/** Only as many as are missing (row C07). */
+const startForOnion = (
+  entries: ReadonlyArray<RelayEntry>,
+  have: number,
+  start: Set<RelayEntry>,
+  { onion }: PlanOptions
+): void => {
+  for (const entry of entries) {
+    if (have + start.size >= onion) return
+    if (entry.intent !== "up") start.add(entry)
+  }
+}
