@@ -180,10 +180,20 @@ const settle = Effect.fnUntraced(function*(world: World.World) {
         ? "no connection"
         : `#${end.stream} ${end.accepted.length} accepted, ${end.receiver?.received ?? 0} arrived`
     )
-    world.violations.push(`liveness: ${a.name} and ${b.name} after 30 s of peace: ${states.join("; ")}`)
+    const held = yield* Effect.forEach([a, b], relaysOf)
+    world.violations.push(
+      `liveness: ${a.name} and ${b.name} after 30 s of peace: ${states.join("; ")}; ${held.join("; ")}`
+    )
   }
   return settleTimeout
 })
+
+/** What a node's relays are doing, for whoever reads of a failure. */
+const relaysOf = (node: World.Pair["a"]): Effect.Effect<string> =>
+  Effect.map(node.relayStatus, (relays) => {
+    const words = relays.map(({ online, relay, state, tied }) => `${relay.host} ${state._tag} ${online}/${tied}`)
+    return `relays of ${node.name}, peers online/tied: ${words.join(", ")}`
+  })
 
 const isDelivered = (end: End): boolean => end.backlog.length === 0 && end.accepted.length === end.receiver?.received
 
