@@ -3,10 +3,9 @@
  * Each belongs to the scope it was started in. It never builds them; `npm run test:interop` does.
  */
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
-import { execFileSync, spawn } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import * as Path from "node:path"
-import * as Readline from "node:readline"
+import * as ChildProcess from "../utils/childProcess.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const script = Path.join(import.meta.dirname, "reference/relay.sh")
@@ -16,6 +15,8 @@ const relays = (command: string, ...args: ReadonlyArray<string>): string =>
 /** A tox-bootstrapd on loopback. `address` is `HOST:PORT:PUBLICKEYHEX`. */
 export interface ReferenceRelay {
   readonly address: string
+  /** Of the process that runs now, or ran last. */
+  readonly pid: () => number
   /** SIGKILL: no FIN from the program, the kernel resets its connections. */
   readonly kill: Effect.Effect<void>
   /** Starts again with the same port and key. */
@@ -27,58 +28,38 @@ export const relay = (port: number) =>
   Effect.acquireRelease(
     Effect.sync((): ReferenceRelay => {
       const folder = Path.join(root, ".tmp/relays", String(port))
-      const { relay: address } = JSON.parse(relays("start", String(port), folder)) as { readonly relay: string }
+      const read = (printed: string) => JSON.parse(printed) as { readonly relay: string; readonly pid: number }
+      let started = read(relays("start", String(port), folder))
       return {
-        address,
+        address: started.relay,
+        pid: () => started.pid,
         kill: Effect.sync(() => void relays("kill", folder)),
-        restart: Effect.sync(() => void relays("restart", folder))
+        restart: Effect.sync(() => {
+          started = read(relays("restart", folder))
+        })
       }
     }),
     (started) => Effect.ignore(started.kill)
   )
 
 /** One line of a peer's output. Fields: `test/interop/reference/README.md`. */
-export type PeerEvent = { readonly event: string } & Readonly<Record<string, unknown>>
+export type PeerEvent = ChildProcess.ProcessEvent
 
 /** A running `ctoxpeer` or `ctoxtcp`. */
-export interface ReferencePeer {
-  /** The next event of that name; those before it are passed over. A defect after 20 s, naming what came instead. */
-  readonly next: (event: string) => Effect.Effect<PeerEvent>
+export interface ReferencePeer extends ChildProcess.RunningProcess {
   /** Writes a control line; the peer must have been started with `--control`. */
   readonly control: (line: string) => void
 }
 
 /** Starts a peer. It is ended with SIGTERM, which sends the far side a kill packet, and with SIGKILL a second later. */
-export const peer = Effect.fnUntraced(
-  function*(program: "ctoxpeer" | "ctoxtcp", args: ReadonlyArray<string>) {
-    const events = yield* Queue.unbounded<PeerEvent>()
-    const seen: Array<string> = []
-    const child = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        spawn(Path.join(root, ".tmp/reference", program), args, { stdio: ["pipe", "pipe", "inherit"] })
-      ),
-      (running) =>
-        Effect.callback<void>((resume) => {
-          if (running.exitCode !== null || running.signalCode !== null) return resume(Effect.void)
-          running.once("exit", () => resume(Effect.void))
-          running.kill("SIGTERM")
-        }).pipe(
-          Effect.timeoutOrElse({ duration: "1 second", orElse: () => Effect.sync(() => void running.kill("SIGKILL")) })
-        )
-    )
-    Readline.createInterface({ input: child.stdout }).on("line", (line) => {
-      const event = JSON.parse(line) as PeerEvent
-      seen.push(event.event)
-      Queue.offerUnsafe(events, event)
-    })
-    const next = (name: string) =>
-      Queue.take(events).pipe(
-        Effect.repeat({ until: ({ event }) => event === name }),
-        Effect.timeoutOrElse({
-          duration: "20 seconds",
-          orElse: () => Effect.die(new Error(`no event ${name} from ${program}, only: ${seen.join(" ")}`))
-        })
-      )
-    return { next, control: (line) => void child.stdin.write(`${line}\n`) } satisfies ReferencePeer
-  }
-)
+export const peer = (program: "ctoxpeer" | "ctoxtcp", args: ReadonlyArray<string>) =>
+  Effect.map(
+    ChildProcess.start({
+      name: program,
+      command: Path.join(root, ".tmp/reference", program),
+      args,
+      stdio: ["pipe", "pipe", "inherit"],
+      farewell: "SIGTERM"
+    }),
+    (running): ReferencePeer => ({ ...running, control: running.write })
+  )

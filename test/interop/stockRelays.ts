@@ -3,8 +3,7 @@
  * relay is started: it decides the buffers of all relays of its test file.
  */
 import * as Effect from "effect/Effect"
-import { readFileSync } from "node:fs"
-import * as Path from "node:path"
+import { usageOf } from "../utils/childProcess.ts"
 import * as Reference from "./referencePrograms.ts"
 
 // Read by relay.sh: 0 leaves the buffers alone.
@@ -14,21 +13,16 @@ process.env["CTOX_RCVBUF"] = "0"
 export interface StockRelay extends Reference.ReferenceRelay {
   /** SIGSTOP: connections stay open and nothing is answered any more. */
   readonly freeze: Effect.Effect<void>
-  /** CPU time used so far, in clock ticks; only its growth means something. */
+  /** CPU time used so far, seconds. */
   readonly cpu: () => number
 }
 
 export const start = Effect.fnUntraced(function*(port: number) {
   const relay = yield* Reference.relay(port)
-  const pidFile = Path.resolve(import.meta.dirname, "../../.tmp/relays", String(port), "pid")
-  const pid = Number(readFileSync(pidFile, "utf8"))
   return {
     ...relay,
-    freeze: Effect.sync(() => void process.kill(pid, "SIGSTOP")),
-    cpu: () => {
-      const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ")
-      return Number(fields[11]) + Number(fields[12])
-    }
+    freeze: Effect.sync(() => void process.kill(relay.pid(), "SIGSTOP")),
+    cpu: () => usageOf(relay.pid())?.cpu ?? 0
   } satisfies StockRelay
 })
 
@@ -36,9 +30,9 @@ export const start = Effect.fnUntraced(function*(port: number) {
 export const busiest = Effect.fnUntraced(function*(relays: ReadonlyArray<StockRelay>) {
   const before = relays.map((relay) => relay.cpu())
   yield* Effect.sleep("500 millis")
-  const grown = relays.map((relay, i) => ({ relay, ticks: relay.cpu() - (before[i] ?? 0) }))
-  const [first, second] = grown.toSorted((a, b) => b.ticks - a.ticks)
-  if (first === undefined || first.ticks <= (second?.ticks ?? -1)) {
+  const grown = relays.map((relay, i) => ({ relay, used: relay.cpu() - (before[i] ?? 0) }))
+  const [first, second] = grown.toSorted((a, b) => b.used - a.used)
+  if (first === undefined || first.used <= (second?.used ?? -1)) {
     throw new Error("no relay stands out as the busy one")
   }
   return first.relay
