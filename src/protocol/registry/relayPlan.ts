@@ -58,7 +58,7 @@ export const planRelays = (
   )
   for (const entry of connecting) nextAt = Math.min(nextAt, entry.upSince + options.connectTime)
   for (const peer of awake) nextAt = Math.min(nextAt, startForPeer(peer, start, options))
-  startForMinimum(entries, chosen.size + connecting.length, start, options)
+  startForMinimum(entries, [...chosen, ...connecting], start, options)
   startForOnion(entries, onion.size + connecting.length, start, options)
   return { start, stop, onion, nextAt }
 }
@@ -73,10 +73,12 @@ const isOnlyForSleepers = (entry: RelayEntry): boolean => {
 const demandsOf = (
   candidates: ReadonlyArray<RelayEntry>,
   awake: ReadonlyArray<PeerSlots>,
-  { desired, now }: PlanOptions
+  { desired, minimum, now }: PlanOptions
 ): ReadonlyArray<Demand> => {
   const index = new Map(candidates.map((entry, at) => [entry, at]))
-  return awake.flatMap((peer) => {
+  // Whoever wants to call us knows our own relays only: those that serve our peers do not stand in for them (row T18).
+  const home = candidates.filter(({ isHome }) => isHome).map((entry) => index.get(entry)!)
+  const ofPeers = awake.flatMap((peer) => {
     const tied = peer.slots.filter((slot) => index.has(slot.entry))
     const online = tied.filter((slot) => slot.status === "online")
     const trusted = online.filter((slot) => !slot.suspicion.isQuarantined(now))
@@ -85,6 +87,7 @@ const demandsOf = (
     if (useful.length < desired) demands.push({ relays: tied.map((slot) => index.get(slot.entry)!), needs: desired })
     return demands
   })
+  return [{ relays: home, needs: minimum }, ...ofPeers]
 }
 
 /** Lower is better: trusted, then ours, then the key, which makes both ends of a connection choose alike. */
@@ -121,20 +124,20 @@ const startForPeer = (peer: PeerSlots, start: Set<RelayEntry>, options: PlanOpti
   return missing > 0 ? nextAt : Infinity
 }
 
-/** Tops the connected relays up: our own first, then any that is not asleep. */
+/** Tops the connected relays up: as many of our own, and where there are not so many, with any that is not asleep. */
 const startForMinimum = (
   entries: ReadonlyArray<RelayEntry>,
-  have: number,
+  have: ReadonlyArray<RelayEntry>,
   start: Set<RelayEntry>,
   { minimum, now }: PlanOptions
 ): void => {
   const idle = entries
     .filter((entry) => entry.intent === "idle" || (entry.intent === "asleep" && entry.isHome))
     .toSorted((a, b) => preferenceOf(a, now) - preferenceOf(b, now))
-  for (const entry of idle) {
-    if (have + start.size >= minimum) return
-    start.add(entry)
-  }
+  const count = (isCounted: (entry: RelayEntry) => boolean) =>
+    have.filter(isCounted).length + [...start].filter(isCounted).length
+  for (const entry of idle) if (entry.isHome && count(({ isHome }) => isHome) < minimum) start.add(entry)
+  for (const entry of idle) if (count(() => true) < minimum) start.add(entry)
 }
 
 /** Only as many as are missing (row C07). */
