@@ -22,6 +22,8 @@ const gain = 2
 /** More than this share lost in one round is overload rather than accident. */
 const heavyLoss = 0.2
 const maxAckGap = 200
+/** One sample may have been held up by our own event loop, this many not. */
+const minSamples = 8
 
 export class CongestionControl {
   readonly #max: number
@@ -35,6 +37,8 @@ export class CongestionControl {
   #roundLost = 0
   #roundDelivered = 0
   #minRoundTrip = Infinity
+  #minBefore = Infinity
+  #samples = 0
   #minRoundTripAt = 0
   #drainUntil = 0
   #ackGap = 0
@@ -57,6 +61,11 @@ export class CongestionControl {
     let best = 0
     for (const rate of this.#rates) if (rate > best) best = rate
     return best
+  }
+
+  /** The shortest round trip of late, mostly without our own queue; Infinity while there are too few samples to go by. */
+  get leastRoundTrip(): number {
+    return this.#samples < minSamples ? Infinity : Math.min(this.#minRoundTrip, this.#minBefore)
   }
 
   /**
@@ -117,7 +126,8 @@ export class CongestionControl {
     this.#plateau = 0
     this.#plateauRate = 0
     this.#rates = []
-    this.#minRoundTrip = Infinity
+    this.#minRoundTrip = this.#minBefore = Infinity
+    this.#samples = 0
     this.#drainUntil = 0
     this.#lastAckAt = -1
   }
@@ -128,6 +138,7 @@ export class CongestionControl {
   }
 
   #measureRoundTrip(now: number, sample: number): void {
+    this.#samples++
     if (this.roundTrip === undefined) {
       this.roundTrip = sample
       this.deviation = sample / 2
@@ -140,6 +151,7 @@ export class CongestionControl {
       this.#minRoundTripAt = now
     } else if (now - this.#minRoundTripAt > roundTripLife && this.#drainUntil === 0) {
       // What we see includes our own queue by now: empty it, then measure.
+      this.#minBefore = this.#minRoundTrip
       this.#minRoundTrip = sample
       this.#minRoundTripAt = now
       this.#drainUntil = now + Math.max(2 * sample, 10)

@@ -11,26 +11,15 @@ import * as Packet from "../../schema/NetCryptoPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "../registry/PeerPath.ts"
 import { CryptoSession } from "./CryptoSession.ts"
-import { askForCookie, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
+import { type Candidate, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
 import * as Handshake from "./netCryptoHandshake.ts"
+import { PathProbes } from "./PathProbes.ts"
 import type { EndReason, PeerHost } from "./PeerHost.ts"
 import type { SessionHost } from "./SessionHost.ts"
+import { SilenceWatch } from "./SilenceWatch.ts"
 
-interface Candidate {
-  readonly session: CryptoSession
-  readonly offer: Offer
-  /** The peer's session key that made it: a repetition of that handshake changes nothing. */
-  readonly origin: PublicKey
-  readonly path: PeerPath
-}
-
-/** Silence after which a working session is suspected: twice and a half what a peer lets pass between two packets. */
-const suspectAfter = 2_500
-/** The same when the peer is online on no relay. */
-const suspectOffline = 300
-/** Between two questions to a suspected peer, and how long it has to answer within the session once it has answered at all. */
+/** Between two questions to a suspected peer. */
 const recallInterval = 500
-const recallGrace = 250
 /** It is asked again within that time, so that one lost packet does not end a session that works. */
 const lastAskInterval = 80
 /** A repeated handshake is answered again, but not more often than this. */
@@ -48,9 +37,8 @@ export class CryptoPeer implements PeerPathEvents {
   #current: CryptoSession | undefined
   #currentOrigin: PublicKey | undefined
   #candidate: Candidate | undefined
-  /** The cookie of a suspected peer, and when it may be used if the session stays silent. */
-  #recall: { readonly cookie: Uint8Array; readonly at: number } | undefined
-  #offlineSince: number | undefined
+  readonly #silence = new SilenceWatch()
+  #probes: PathProbes | undefined
   #isClosed = false
   readonly #frame = new Uint8Array(1 + Packet.maxDataSize)
 
@@ -122,7 +110,8 @@ export class CryptoPeer implements PeerPathEvents {
         return this.#host.answerCookieRequest(bytes, (packet) => {
           // Whoever asks beside a session doubts that it still exists.
           this.#current?.sendRequest(this.#host.now())
-          return this.#sendPacket(packet, this.path)
+          // Through the relay that asked, so that both directions of it are tried.
+          return route.reply(packet) || this.#sendPacket(packet, this.path)
         })
     }
   }
@@ -138,7 +127,7 @@ export class CryptoPeer implements PeerPathEvents {
 
   onCarrierChange(lost: number): void {
     const now = this.#host.now()
-    this.#offlineSince = this.path.carrier() === 0 ? now : undefined
+    this.#silence.online(this.path.carrier() !== 0, now)
     this.#current?.onCarrierChange(lost, now)
     this.#candidate?.session.onCarrierChange(lost, now)
     this.#repeat(now)
@@ -168,16 +157,17 @@ export class CryptoPeer implements PeerPathEvents {
       return
     }
     if (waiting !== undefined) this.#dropCandidate(waiting)
-    const path = this.#pathTo(opened.bearer.dhtKey)
+    const { dhtKey } = opened.bearer
+    const path = equalBytes(this.path.peer, dhtKey) ? this.path : this.#host.openPath(dhtKey, this)
     path.tie(route.relay)
     if (offer !== this.#attempt) path.tieHome()
     const session = new CryptoSession(this.#sessionHost, path, cipher, offer.baseNonce, opened.baseNonce)
     this.#attempt = undefined
-    this.#recall = undefined
+    this.#silence.reset()
     this.#candidate = { session, offer, origin: key, path }
     // A peer that has another key than before has not kept what we sent it.
     if (!offer.isHandshake || waiting !== undefined) {
-      this.#answer(offer, opened.innerCookie, opened.bearer.dhtKey, now)
+      this.#answer(offer, opened.innerCookie, dhtKey, now)
       this.#send(offer, path)
     }
     session.sendRequest(now)
@@ -188,17 +178,22 @@ export class CryptoPeer implements PeerPathEvents {
   get deadline(): number {
     let at = Math.min(this.#current?.deadline ?? Infinity, this.#attempt?.nextAt ?? Infinity)
     if (this.#candidate !== undefined) at = Math.min(at, this.#candidate.offer.nextAt, this.#candidate.session.deadline)
-    if (this.#recall !== undefined) return Math.min(at, this.#recall.at)
-    return this.#attempt === undefined ? Math.min(at, this.#suspectAt()) : at
+    if (this.#current === undefined) return at
+    if (!this.path.isAsleep) at = Math.min(at, this.#probes?.deadline ?? Infinity)
+    if (this.#silence.isProving) return Math.min(at, this.#silence.provenAt)
+    return this.#attempt === undefined ? Math.min(at, this.#suspectAt(this.#current)) : at
   }
 
   onTimer(now: number, lag: number): void {
     const current = this.#current
     if (current?.hasTimedOut(now - lag) === true) return this.#end(current, "TimedOut")
+    this.#silence.excuse(lag)
     current?.onTimer(now, lag)
     this.#candidate?.session.onTimer(now, lag)
     this.#repeat(now)
-    if (this.#current !== undefined) this.#watch(this.#current, now)
+    if (this.#current === undefined) return
+    this.#watch(this.#current, now)
+    if (!this.path.isAsleep) this.#probes?.onTimer(now, lag, this.path, this.#frame, (echoId) => this.#ask(echoId))
   }
 
   /** Ends everything, with a kill packet if a session works. */
@@ -222,41 +217,35 @@ export class CryptoPeer implements PeerPathEvents {
 
   /** Suspects a silent session: asks for a cookie, and calls the peer anew if that is all that is answered. */
   #watch(session: CryptoSession, now: number): void {
-    if (this.#recall !== undefined && now >= this.#recall.at) {
-      const { cookie } = this.#recall
-      this.#recall = undefined
-      const offer = this.#attempt
-      if (offer === undefined) return
-      this.#answer(offer, cookie, this.path.peer, now)
-      this.#send(offer, this.path)
-      return
+    const cookie = this.#silence.proof(now, session.lastReceivedAt)
+    if (cookie !== undefined && this.#attempt !== undefined) {
+      this.#answer(this.#attempt, cookie, this.path.peer, now)
+      return this.#send(this.#attempt, this.path)
     }
-    const isSilent = now >= this.#suspectAt()
+    const isSilent = now >= this.#suspectAt(session)
     if (!isSilent && this.#attempt !== undefined && !this.#attempt.isHandshake) this.#forgetAttempt()
-    if (isSilent && this.#attempt === undefined && this.#candidate === undefined) {
+    if (isSilent && this.#attempt === undefined) {
       this.#attempt = this.#question(now)
       session.sendRequest(now)
       this.#send(this.#attempt, this.path)
     }
   }
 
-  #suspectAt(): number {
-    if (this.#current === undefined || this.#candidate !== undefined) return Infinity
-    const heard = this.#current.lastReceivedAt
-    return this.#offlineSince === undefined
-      ? heard + suspectAfter
-      : Math.min(heard + suspectAfter, Math.max(this.#offlineSince, heard) + suspectOffline)
+  #suspectAt(session: CryptoSession): number {
+    return this.#candidate === undefined ? this.#silence.suspectAt(session.lastReceivedAt) : Infinity
   }
 
   #onCookieResponse(bytes: Uint8Array): void {
-    const offer = this.#attempt
-    if (offer === undefined || offer.isHandshake || this.#dhtCipher === undefined) return
-    const response = Handshake.openCookieResponse(bytes, this.#dhtCipher)
-    if (response === undefined || !equalBytes(response.echoId, offer.echoId)) return
+    const response = this.#dhtCipher && Handshake.openCookieResponse(bytes, this.#dhtCipher)
+    if (response === undefined) return
     const now = this.#host.now()
+    const least = this.#current?.leastRoundTrip ?? Infinity
+    if (this.#probes?.onAnswer(response.echoId, now, this.path, least) === true) return
+    const offer = this.#attempt
+    if (offer === undefined || offer.isHandshake || !equalBytes(response.echoId, offer.echoId)) return
     if (this.#current !== undefined) {
-      if (this.#recall === undefined) offer.nextAt = Math.min(offer.nextAt, now + lastAskInterval)
-      this.#recall ??= { cookie: response.cookie.slice(), at: now + recallGrace }
+      if (!this.#silence.isProving) offer.nextAt = Math.min(offer.nextAt, now + lastAskInterval)
+      this.#silence.answered(response.cookie, now)
       return this.#host.wake(this)
     }
     this.#answer(offer, response.cookie, this.path.peer, now)
@@ -273,7 +262,8 @@ export class CryptoPeer implements PeerPathEvents {
     this.#current = session
     this.#currentOrigin = candidate.origin
     this.path = candidate.path
-    this.#offlineSince = this.path.carrier() === 0 ? this.#host.now() : undefined
+    this.#silence.online(this.path.carrier() !== 0, this.#host.now())
+    this.#probes = new PathProbes(this.#host.fill, this.#host.now())
     candidate.offer.ephemeral.wipe()
     this.#forgetAttempt()
     if (before !== undefined) {
@@ -320,12 +310,19 @@ export class CryptoPeer implements PeerPathEvents {
     if (this.#current === undefined) this.#host.onEnded(this, undefined, "Handshake")
   }
 
-  #question(now: number): Offer | undefined {
-    if (this.#dhtCipher === undefined) return undefined
-    const { crypto, dht, fill, identity } = this.#host
+  #question(now: number): Offer {
+    const { crypto, fill } = this.#host
     const offer = makeOffer(crypto, fill, now)
-    askForCookie(offer, this.#dhtCipher, { realKey: identity.publicKey, dhtKey: dht.publicKey }, fill)
+    offer.packet = this.#ask(offer.echoId)
     return offer
+  }
+
+  /** A cookie request with this echo id. */
+  #ask(echoId: Uint8Array): Uint8Array {
+    const { dht, fill, identity } = this.#host
+    if (this.#dhtCipher === undefined) return new Uint8Array(0)
+    const ours = { realKey: identity.publicKey, dhtKey: dht.publicKey }
+    return Handshake.cookieRequest(this.#dhtCipher, ours, echoId, fill)
   }
 
   #answer(offer: Offer, cookie: Uint8Array, dhtKey: PublicKey, now: number): void {
@@ -341,7 +338,7 @@ export class CryptoPeer implements PeerPathEvents {
     if (wasTaken) offer.tries++
     const interval = this.#current === undefined || offer.isHandshake
       ? this.#host.numbers.handshakeInterval
-      : this.#recall === undefined
+      : !this.#silence.isProving
       ? recallInterval
       : lastAskInterval
     offer.nextAt = this.#host.now() + (wasTaken ? interval : Math.min(interval, 100))
@@ -352,15 +349,10 @@ export class CryptoPeer implements PeerPathEvents {
     return path.send(this.#frame, packet.length + 1, true) === "sent"
   }
 
-  /** The path to this DHT key: ours, or a new one beside ours. The candidate is forgotten before, and its path with it. */
-  #pathTo(dhtKey: PublicKey): PeerPath {
-    return equalBytes(this.path.peer, dhtKey) ? this.path : this.#host.openPath(dhtKey, this)
-  }
-
   #forgetAttempt(): void {
     this.#attempt?.ephemeral.wipe()
     this.#attempt = undefined
-    this.#recall = undefined
+    this.#silence.reset()
   }
 
   #forgetCandidate(): void {

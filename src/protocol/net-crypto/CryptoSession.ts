@@ -9,6 +9,7 @@
 import * as Packet from "../../schema/NetCryptoPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
 import type { PeerPath, ReplyRoute } from "../registry/PeerPath.ts"
+import { CarrierLoss } from "./CarrierLoss.ts"
 import { CongestionControl } from "./CongestionControl.ts"
 import { DataCipher } from "./DataCipher.ts"
 import { decodeRequest, encodeRequest } from "./packetRequest.ts"
@@ -51,6 +52,7 @@ export class CryptoSession {
   #requestAt: number
   #requestedAt = -Infinity
   readonly #progress: ProgressWatch
+  readonly #losses = new CarrierLoss()
   readonly counters = { sent: 0, resent: 0, received: 0 }
   readonly dropped: Record<string, number> = {}
 
@@ -67,6 +69,11 @@ export class CryptoSession {
 
   get roundTrip(): number | undefined {
     return this.#congestion.roundTrip
+  }
+
+  /** The carrier's round trip without our queue. */
+  get leastRoundTrip(): number {
+    return this.#congestion.leastRoundTrip
   }
 
   get inFlightPackets(): number {
@@ -185,6 +192,7 @@ export class CryptoSession {
       else this.counters.sent++
       // Asked only now: the path may have changed its carrier while it sent.
       sending.markSent(number, now, this.path.carrier())
+      this.#losses.onSent()
     }
     this.#isPumping = false
     if (!wasOutstanding && sending.isOutstanding) this.#awaitProgress(now)
@@ -198,6 +206,7 @@ export class CryptoSession {
   onCarrierChange(lost: number, now: number): void {
     this.#sending.markLost(lost)
     this.#congestion.onPathChange()
+    this.#losses.reset(now)
     if (this.#sending.isOutstanding) this.#awaitProgress(now)
     if (this.isOver || this.path.carrier() === 0) return
     this.sendRequest(now)
@@ -314,13 +323,18 @@ export class CryptoSession {
 
   #takeRequest(request: Uint8Array, now: number): void {
     const sending = this.#sending
-    const guard = now - Math.min(500, this.#congestion.roundTrip ?? 500)
+    const { deviation, roundTrip } = this.#congestion
+    const guard = now - Math.min(500, roundTrip === undefined ? 500 : roundTrip + 2 * deviation)
     let lost = 0
+    let packets = 0
     decodeRequest(request, sending.start, sending.sent, (number) => {
       const size = sending.payload(number)?.length ?? 0
-      if (sending.markMissing(number, guard)) lost += size
+      if (!sending.markMissing(number, guard)) return
+      lost += size
+      packets++
     }, (number) => sending.markReceived(number))
     if (lost > 0) this.#congestion.onLoss(lost)
+    if (this.#losses.onLost(packets, now)) this.path.moveOn()
     // It answers our probe: the path works, even if the peer's application takes nothing.
     if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
     if (this.#answers > 0 || (this.#isHeld && now - this.#requestedAt >= heldAnswerInterval)) {

@@ -8,7 +8,7 @@ export class ProgressWatch {
   readonly #maxInterval: number
   /** How long an answer may take, and how long no answer is a stall: both follow the round trip. */
   #patience = 1_000
-  #stallTime = 3_000
+  #stallTime = 1_500
   #since = 0
   #probeAt = Infinity
   /** The first probe since the last progress, and the latest. */
@@ -35,7 +35,7 @@ export class ProgressWatch {
   /** Something came back, or something was sent after a quiet time. */
   restart(now: number, patience: number, roundTrip: number | undefined): void {
     this.#patience = patience
-    this.#stallTime = Math.max(this.#minStall, 3 * (roundTrip ?? 1_000))
+    this.#stallTime = Math.max(this.#minStall, 3 * (roundTrip ?? 500))
     this.#since = now
     this.#probes = 0
     this.#firstProbeAt = Infinity

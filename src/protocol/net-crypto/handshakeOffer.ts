@@ -1,9 +1,10 @@
 /** Our side of one handshake: its keys, and the packet that is repeated until it is answered. */
 import type { PublicKey } from "../../schema/Bytes.ts"
 import { echoIdSize } from "../../schema/NetCryptoPacket.ts"
-import type { Cipher, Crypto, SecretKey } from "../crypto/Crypto.ts"
+import type { Crypto, SecretKey } from "../crypto/Crypto.ts"
 import { type Ephemeral, type Fill, makeEphemeral, randomBytes, randomNonce } from "../crypto/ephemeral.ts"
-import type { CookieBearer } from "./CookieJar.ts"
+import type { PeerPath } from "../registry/PeerPath.ts"
+import type { CryptoSession } from "./CryptoSession.ts"
 import * as Handshake from "./netCryptoHandshake.ts"
 
 /** One session key pair and base nonce for the whole handshake, whichever packets it takes. */
@@ -19,6 +20,15 @@ export interface Offer {
   nextAt: number
 }
 
+/** A session whose handshake is complete, but under whose key nothing has been opened yet. */
+export interface Candidate {
+  readonly session: CryptoSession
+  readonly offer: Offer
+  /** The peer's session key that made it: a repetition of that handshake changes nothing. */
+  readonly origin: PublicKey
+  readonly path: PeerPath
+}
+
 export const makeOffer = (crypto: Crypto, fill: Fill, now: number): Offer => ({
   ephemeral: makeEphemeral(crypto, fill),
   baseNonce: randomNonce(fill),
@@ -28,11 +38,6 @@ export const makeOffer = (crypto: Crypto, fill: Fill, now: number): Offer => ({
   tries: 0,
   nextAt: now
 })
-
-/** Makes the offer's packet a cookie request. `cipher` is the box of both DHT keys. */
-export const askForCookie = (offer: Offer, cipher: Cipher, ours: CookieBearer, fill: Fill): void => {
-  offer.packet = Handshake.cookieRequest(cipher, ours, offer.echoId, fill)
-}
 
 /** Makes the offer's packet a handshake; its tries are counted from the beginning. An unusable key leaves it as it was. */
 export const toHandshake = (

@@ -17,7 +17,7 @@ describe("ProgressWatch", () => {
     const watch = new ProgressWatch(400, 1_000)
     watch.restart(0, 1_000, undefined)
     watch.onProbe(watch.probeAt)
-    assert.strictEqual(watch.stallAt, 3_000)
+    assert.strictEqual(watch.stallAt, 1_500)
   })
 
   it("a probe that was sent late has half of the stall time to be answered", () => {

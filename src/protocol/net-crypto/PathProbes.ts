@@ -1,0 +1,77 @@
+/**
+ * Asks over each standby relay whether it delivers, end to end (row T33): a cookie request keeps no state at the peer, and its answer
+ * carries an echo. A relay that says nothing back is accused; one that answers much sooner than the carrier becomes the carrier.
+ */
+import { toHex } from "../../schema/Bytes.ts"
+import { echoIdSize } from "../../schema/NetCryptoPacket.ts"
+import { type Fill, randomBytes } from "../crypto/ephemeral.ts"
+import type { PeerPath } from "../registry/PeerPath.ts"
+
+/** After a session has been established, and between two rounds. Milliseconds, as all below. */
+const firstRound = 1_000
+const roundInterval = 30_000
+/** How long an answer may take. */
+const answerTime = 3_000
+/** The carrier is left for a relay with less than half its round trip, if that saves at least this much. */
+const worthMoving = 50
+
+export class PathProbes {
+  readonly #fill: Fill
+  /** Echo ids that have not come back, oldest first. */
+  readonly #asked = new Map<string, { readonly carrier: number; sentAt: number }>()
+  #roundAt: number
+
+  constructor(fill: Fill, now: number) {
+    this.#fill = fill
+    this.#roundAt = now + firstRound
+  }
+
+  /** When `onTimer` has something to do. */
+  get deadline(): number {
+    for (const { sentAt } of this.#asked.values()) return Math.min(this.#roundAt, sentAt + answerTime)
+    return this.#roundAt
+  }
+
+  /**
+   * Judges what has not been answered and asks again when it is time. `question` makes a cookie request with this echo id, `frame` has
+   * room for it behind its first byte. `lag`: see `CryptoSession.onTimer`.
+   */
+  onTimer(
+    now: number,
+    lag: number,
+    path: PeerPath,
+    frame: Uint8Array,
+    question: (echoId: Uint8Array) => Uint8Array
+  ): void {
+    for (const [echo, asked] of this.#asked) {
+      asked.sentAt += lag
+      if (asked.sentAt + answerTime > now) continue
+      this.#asked.delete(echo)
+      path.judge(asked.carrier, false)
+    }
+    if (now < this.#roundAt) return
+    this.#roundAt = now + roundInterval
+    for (const carrier of path.standbys()) {
+      const echoId = randomBytes(this.#fill, echoIdSize)
+      const packet = question(echoId)
+      frame.set(packet, 1)
+      if (path.sendVia(carrier, frame, packet.length + 1)) this.#asked.set(toHex(echoId), { carrier, sentAt: now })
+    }
+  }
+
+  /**
+   * Takes the echo of a cookie response; false when it answers none of our probes. `leastRoundTrip` is the carrier's, without its queue.
+   */
+  onAnswer(echoId: Uint8Array, now: number, path: PeerPath, leastRoundTrip: number): boolean {
+    const echo = toHex(echoId)
+    const asked = this.#asked.get(echo)
+    if (asked === undefined) return false
+    this.#asked.delete(echo)
+    path.judge(asked.carrier, true)
+    const roundTrip = now - asked.sentAt
+    if (leastRoundTrip < Infinity && leastRoundTrip > 2 * roundTrip && leastRoundTrip - roundTrip > worthMoving) {
+      path.prefer(asked.carrier)
+    }
+    return true
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Decides when a session that works is suspected of having no peer any more, and when the suspicion is proven: the peer has answered a
+ * cookie request, and after that nothing of the session. Times are monotonic milliseconds.
+ */
+
+/** Silence after which a session is suspected: twice and a half what a peer lets pass between two packets. */
+const suspectAfter = 2_500
+/** The same when the peer is online on no relay. */
+const suspectOffline = 300
+/** How long the peer has to answer within the session once it has answered at all. */
+const grace = 250
+
+export class SilenceWatch {
+  #offlineSince: number | undefined
+  #cookie: { readonly bytes: Uint8Array; readonly since: number; at: number } | undefined
+
+  /** The peer is online on a relay, or on none. */
+  online(isOnline: boolean, now: number): void {
+    this.#offlineSince = isOnline ? undefined : now
+  }
+
+  /** When a session that was last heard at this time is suspected. */
+  suspectAt(heard: number): number {
+    return this.#offlineSince === undefined
+      ? heard + suspectAfter
+      : Math.min(heard + suspectAfter, Math.max(this.#offlineSince, heard) + suspectOffline)
+  }
+
+  /** Whether the peer has answered, and the session is given its time. */
+  get isProving(): boolean {
+    return this.#cookie !== undefined
+  }
+
+  /** When the proof is complete. */
+  get provenAt(): number {
+    return this.#cookie?.at ?? Infinity
+  }
+
+  /** The suspected peer answered a cookie request. */
+  answered(cookie: Uint8Array, now: number): void {
+    this.#cookie ??= { bytes: cookie.slice(), since: now, at: now + grace }
+  }
+
+  /**
+   * The cookie with which to call the peer anew, once: undefined while the proof is incomplete, or when the session was heard after all.
+   */
+  proof(now: number, heard: number): Uint8Array | undefined {
+    const cookie = this.#cookie
+    if (cookie === undefined || now < cookie.at) return undefined
+    this.#cookie = undefined
+    return heard > cookie.since ? undefined : cookie.bytes
+  }
+
+  /** Our event loop did not run for this long. */
+  excuse(lag: number): void {
+    if (this.#cookie !== undefined) this.#cookie.at += lag
+    if (this.#offlineSince !== undefined) this.#offlineSince += lag
+  }
+
+  reset(): void {
+    this.#cookie = undefined
+  }
+}
