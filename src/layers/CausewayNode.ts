@@ -1,0 +1,40 @@
+/**
+ * A whole node on Node.js: everything from TCP up to sessions. Programs that want another transport, cipher or entropy compose the same
+ * layers themselves.
+ */
+import * as Layer from "effect/Layer"
+import type { Entropy } from "../services/Entropy.ts"
+import type { Identity } from "../services/Identity.ts"
+import type { ToxCrypto } from "../services/ToxCrypto.ts"
+import * as ConnectionRegistryLive from "./ConnectionRegistryLive.ts"
+import * as EntropyLive from "./EntropyLive.ts"
+import * as NetCryptoBridgeLive from "./NetCryptoBridgeLive.ts"
+import * as NetCryptoLive from "./NetCryptoLive.ts"
+import * as RelayClientLive from "./RelayClientLive.ts"
+import * as RelayTransportNode from "./RelayTransportNode.ts"
+import * as SessionsLive from "./SessionsLive.ts"
+import * as ToxCryptoAuto from "./ToxCryptoAuto.ts"
+
+const platform = Layer.mergeAll(EntropyLive.layer, ToxCryptoAuto.layer, RelayTransportNode.layer)
+
+/**
+ * The node with this identity: `IdentityFresh.layer` for one that lasts as long as the process, `IdentityFile.layer(path)` for one that
+ * is kept. Its scope closes all connections.
+ *
+ * @example
+ * ```ts
+ * import { IdentityFresh } from "effect-causeway"
+ * import { CausewayNode } from "effect-causeway/node"
+ *
+ * const node = CausewayNode.layer(IdentityFresh.layer)
+ * ```
+ */
+export const layer = <E>(identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>) =>
+  SessionsLive.layer.pipe(
+    Layer.provideMerge(NetCryptoLive.layer),
+    Layer.provideMerge(NetCryptoBridgeLive.layer),
+    Layer.provideMerge(ConnectionRegistryLive.layer),
+    Layer.provideMerge(RelayClientLive.layer),
+    Layer.provideMerge(identity),
+    Layer.provideMerge(platform)
+  )
