@@ -108,7 +108,9 @@ export class CryptoPeer implements PeerPathEvents {
         return this.#onCookieResponse(bytes)
       case 24:
         return this.#host.answerCookieRequest(bytes, (packet) => {
-          // Whoever asks beside a session doubts that it still exists.
+          // Whoever asks beside a session doubts that it still exists. The session answers on every way that the cookie may take: a
+          // cookie that comes alone proves that there is no session.
+          this.#current?.answerBy(route.reply)
           this.#current?.sendRequest(this.#host.now())
           // Through the relay that asked, so that both directions of it are tried.
           return route.reply(packet) || this.#sendPacket(packet, this.path)
