@@ -236,7 +236,8 @@ export class WireNode {
     if (!this.isAttached || !this.up.has(transit.relay)) return
     this.#isTouched = true
     const path = this.paths.get(transit.from)
-    const route = this.routeTo(transit.from, transit.relay)
+    const way = this.routeTo(transit.from, transit.relay)
+    const route: ReplyRoute = transit.outOfBand ? { ...way, outOfBand: true } : way
     // A copy for each receiver, because views are only lent.
     const bytes = transit.bytes.slice()
     if (path?.tied.has(transit.relay) === true) path.events.onPacket(bytes, route)

@@ -133,7 +133,7 @@ export class CryptoSession {
     const now = this.#host.now()
     this.lastReceivedAt = now
     this.counters.received++
-    if (cipher.isNewest) this.path.heard(route)
+    if (cipher.isNewest && route.outOfBand !== true) this.path.heard(route)
     const { number, payloadAt, payloadLength } = cipher
     const id = slab.block[payloadAt]!
     if (!this.isConfirmed && id !== Packet.killId) {

@@ -261,8 +261,8 @@ export class ConnectionTable {
       onOob: (link, sender, bytes) => {
         if (link !== entry.link) return
         const slot = this.#slotOf(entry, sender)
-        if (slot === undefined) host.onOob(sender, bytes, replyThrough(entry, sender.slice() as PublicKey))
-        else slot.peer.events.onPacket(bytes, slot.route)
+        if (slot !== undefined) return slot.peer.events.onPacket(bytes, { ...slot.route, outOfBand: true })
+        host.onOob(sender, bytes, { ...replyThrough(entry, sender.slice() as PublicKey), outOfBand: true })
       },
       onOnion: (_, bytes) => host.onOnion(entry.relay, bytes),
       onForwarded: (_, bytes) => host.onForwarded(entry.relay, bytes),

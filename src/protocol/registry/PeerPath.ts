@@ -66,6 +66,8 @@ export interface ReplyRoute {
   readonly relay: RelayAddress
   /** Sends 1..1024 bytes out of band to the sender, through the relay its packet came by. */
   readonly reply: (packet: Uint8Array) => boolean
+  /** The packet came out of band: its relay need not be the one that carries the peer's data. */
+  readonly outOfBand?: true
 }
 
 /** What a path reports. `bytes` are views that are valid only during the call. */
