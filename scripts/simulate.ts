@@ -60,27 +60,39 @@ const simulate = async (): Promise<void> => {
   process.exitCode = failed.length > 0 || unseen.length > 0 ? 1 : 0
 }
 
+/** Whether the seed fails without any planted mistake: then it proves nothing about one. */
+const failsAnyway = async (suspect: number): Promise<boolean> => {
+  const report = await Effect.runPromise(Effect.provide(Simulation.run(suspect), ToxCryptoAuto.layer))
+  return report.violations.length > 0
+}
+
 /** Plants one mistake and looks for it; whether it was found. */
 const hunt = async (bug: string): Promise<boolean> => {
-  let worlds = 0
-  let found: Simulation.WorldReport | undefined
-  await Pool.run({
-    seeds: numbers,
-    jobs,
-    bug,
-    onReport: (report) => {
-      worlds++
-      if (report.violations.length > 0) found = report
-      return found !== undefined
+  let left: ReadonlyArray<number> = numbers
+  while (left.length > 0) {
+    let found: Simulation.WorldReport | undefined
+    const clean = new Set<number>()
+    await Pool.run({
+      seeds: left,
+      jobs,
+      bug,
+      onReport: (report) => {
+        if (report.violations.length === 0) clean.add(report.seed)
+        else found ??= report
+        return found !== undefined
+      }
+    })
+    const { seed: suspect, violations } = found ?? {}
+    if (suspect === undefined) break
+    if (!await failsAnyway(suspect)) {
+      console.log(`${bug}: found with seed ${suspect}\n  ${violations?.[0]}`)
+      return true
     }
-  })
-  console.log(
-    found === undefined
-      ? `${bug}: NOT FOUND in ${worlds} worlds`
-      : `${bug}: found in world ${worlds}, seed ${found.seed}`
-  )
-  if (found !== undefined) console.log(`  ${found.violations[0]}`)
-  return found !== undefined
+    console.log(`${bug}: seed ${suspect} fails without it as well`)
+    left = left.filter((number) => number !== suspect && !clean.has(number))
+  }
+  console.log(`${bug}: NOT FOUND in ${seeds} worlds`)
+  return false
 }
 
 if (trace) await replay()
