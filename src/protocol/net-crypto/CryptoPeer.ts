@@ -359,9 +359,8 @@ export class CryptoPeer implements PeerPathEvents {
 
   #forgetCandidate(): void {
     const candidate = this.#candidate
-    if (candidate === undefined) return
-    this.#dropCandidate(candidate)
-    candidate.offer.ephemeral.wipe()
+    if (candidate !== undefined) this.#dropCandidate(candidate)
+    candidate?.offer.ephemeral.wipe()
   }
 
   /** Ends the session that is not proven; our offer lives on. Such a session has sent nothing but empty requests. */
