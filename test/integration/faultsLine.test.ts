@@ -1,5 +1,5 @@
 /**
- * Bad lines and bad times that no relay is to blame for: loss, latency, little bandwidth, a stalled process, an outage of everything.
+ * Bad lines and bad times that no relay is to blame for: loss, reordering, little bandwidth, an outage of everything.
  * Two nodes, three relays, one flow of verified packets; nothing may be lost, doubled or reordered. (Reliability, faults.)
  */
 import { assert, describe, it } from "@effect/vitest"
@@ -9,14 +9,6 @@ import * as Flow from "../utils/verifiedFlow.ts"
 
 const assertIntact = (flow: Flow.VerifiedFlow) =>
   assert.deepInclude(flow.received(), { packets: flow.sent(), wrong: [], closed: undefined })
-
-/** The caller's relay was chosen once and nothing was lost or changed since. */
-const assertUndisturbed = ({ callee, caller }: World.World) => {
-  for (const { events } of [callee, caller]) {
-    assert.lengthOf(events.filter((event) => event.startsWith("CarrierChanged")), 1, events.join(", "))
-    assert.deepStrictEqual(events.filter((event) => event.startsWith("RelayLost")), [])
-  }
-}
 
 /** The value that 99 of 100 do not exceed. */
 const p99 = (values: ReadonlyArray<number>): number =>
@@ -77,20 +69,6 @@ describe("a flow of packets", () => {
       assertIntact(flow)
     }))
 
-  it.live("a round trip of 300 ms causes no failover and no more than 5 % of repetitions", () =>
-    Effect.gen(function*() {
-      const world = yield* World.make({ toRelay: { delay: 75 }, fromRelay: { delay: 75 } })
-      const { callee, caller, now } = world
-      const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now, interval: 8, burst: 1 })
-      yield* Effect.sleep("3 seconds")
-      yield* flow.finish
-      assertIntact(flow)
-      assertUndisturbed(world)
-      const { resentPackets, roundTrip } = caller.connection.stats()
-      assert.isAbove(roundTrip ?? 0, 295)
-      assert.isAtMost(resentPackets, 0.05 * flow.sent())
-    }))
-
   it.live("64 kB/s: small messages arrive within 2 s while bulk fills the line", () =>
     Effect.gen(function*() {
       const slow = { rate: 64_000, delay: 20 }
@@ -120,22 +98,6 @@ describe("a flow of packets", () => {
       assert.isBelow(p99(along), 2_000)
       assert.isBelow(p99(back), 2_000)
     }), 30_000)
-
-  it.live("a process that stood still for 2 s blames nobody", () =>
-    Effect.gen(function*() {
-      const world = yield* World.make()
-      const { callee, caller, now } = world
-      const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now, interval: 4, burst: 2 })
-      yield* Effect.sleep("500 millis")
-      flow.mark()
-      const standstill = new Int32Array(new SharedArrayBuffer(4))
-      Atomics.wait(standstill, 0, 0, 2_000)
-      yield* Effect.sleep("1 second")
-      assert.isBelow(flow.longestGap(), 300)
-      yield* flow.finish
-      assertIntact(flow)
-      assertUndisturbed(world)
-    }))
 
   it.live(
     "is back within 5 s after all relays were down for 10 s, on the same connection",
