@@ -31,8 +31,8 @@ export interface RelaySessionTools {
 
 /** A timer that is later than this, milliseconds, was held up by our own program: nobody else is to blame for the silence. */
 const stallTolerance = 500
-/** How often a blocked socket is looked at, milliseconds. */
-const blockedInterval = 1_000
+/** How often a connection is looked at, milliseconds: sockets block and relays wedge without telling. */
+const lookInterval = 500
 
 export const run = Effect.fnUntraced(function*(
   tools: RelaySessionTools,
@@ -121,12 +121,12 @@ export const run = Effect.fnUntraced(function*(
     Effect.catchTag("TransportError", (error) => fail(new Reason.RelayClosed({ detail: error.message }))),
     Effect.andThen(Effect.never)
   )
-  const longestSleep = Math.min(numbers.pingTimeout, numbers.writeTimeout)
+  const longestSleep = Math.min(numbers.pingTimeout, numbers.writeTimeout, lookInterval)
   const watch = Effect.gen(function*() {
     while (true) {
       const from = now()
       // A ping sent while this sleeps cannot expire before it wakes.
-      const planned = Math.min(link.nextCheck, from + (socket.isBlocked() ? blockedInterval : longestSleep))
+      const planned = Math.min(link.nextCheck, from + longestSleep)
       const wait = Math.max(1, Math.ceil(planned - from))
       yield* Effect.sleep(wait)
       const woken = now()
@@ -176,7 +176,6 @@ const watchWrites = (connection: TransportConnection, now: () => number) => {
       blocked ??= { taken: taken(), at: now() }
       return false
     },
-    isBlocked: (): boolean => blocked !== undefined,
     /** Milliseconds without progress, 0 when nothing waits. */
     blockedFor: (at: number): number => {
       if (blocked === undefined) return 0

@@ -12,6 +12,11 @@ export interface RelayNumbers {
   readonly pingInterval: number
   /** How long a liveness pong may take. */
   readonly pingTimeout: number
+  /**
+   * How long a relay that is not ours may take nothing of a full window, at least eight round trips: a stock relay can wedge for good
+   * (reliability F1), and a new connection is quicker than its ping timeout.
+   */
+  readonly stuckTimeout: number
   /** How long the socket may take nothing while bytes are waiting before the relay counts as lost. */
   readonly writeTimeout: number
   /** First pause before a new dial; doubles with each failure. */
@@ -38,6 +43,7 @@ export const RelaySettings = Context.Reference<RelayNumbers>("causeway/services/
     confirmTimeout: 10_000,
     pingInterval: 30_000,
     pingTimeout: 10_000,
+    stuckTimeout: 1_000,
     writeTimeout: 10_000,
     reconnectMin: 250,
     reconnectMax: 3_000,

@@ -13,6 +13,7 @@ export interface MarkNumbers {
   readonly causewayMarkWindow: number
   readonly pingInterval: number
   readonly pingTimeout: number
+  readonly stuckTimeout: number
 }
 
 /** A ping on the wire. */
@@ -182,7 +183,18 @@ export class MarkWindow {
 
   /** Whether a ping has waited too long for its pong: the relay is lost. */
   isExpired(now: number): boolean {
-    return this.#marks.length > 0 && now >= this.nextCheck
+    return this.#marks.length > 0 && (now >= this.nextCheck || this.#isWedged(now))
+  }
+
+  /**
+   * Whether a relay that is not ours has stopped reading: the window is full, and no pong has come for much longer than they took. It
+   * does not recover (reliability F1).
+   */
+  #isWedged(now: number): boolean {
+    const { stuckSince } = this
+    if (stuckSince === undefined || this.#roundTrip === undefined) return false
+    if (this.#ceiling > this.#numbers.markWindow) return false
+    return now - Math.max(stuckSince, this.#forgivenAt) >= Math.max(this.#numbers.stuckTimeout, 8 * this.#roundTrip)
   }
 
   /** Whether the line has been quiet for so long that a ping must ask whether the relay is there. */

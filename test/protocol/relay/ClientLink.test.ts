@@ -17,7 +17,8 @@ const numbers = {
   markInterval: 8 * 1024,
   causewayMarkWindow: 4 * 1024 * 1024,
   pingInterval: 30_000,
-  pingTimeout: 10_000
+  pingTimeout: 10_000,
+  stuckTimeout: 1_000
 }
 const bytes = (...parts: Array<number | Uint8Array>) =>
   Uint8Array.from(parts.flatMap((part) => typeof part === "number" ? [part] : [...part]))

@@ -7,7 +7,8 @@ const numbers = {
   markInterval: 8 * 1024,
   causewayMarkWindow: 4 * 1024 * 1024,
   pingInterval: 30_000,
-  pingTimeout: 10_000
+  pingTimeout: 10_000,
+  stuckTimeout: 1_000
 }
 
 /** A window whose marks are numbered, as a link drives it. */
@@ -49,6 +50,25 @@ class Driver {
 }
 
 describe("MarkWindow", () => {
+  it("F1: a stock relay that takes nothing of a full window for a second, or eight round trips, is wedged; ours is not", () => {
+    for (
+      const [roundTrip, isOurs, wedgedAfter] of [[20, false, 1_000], [300, false, 2_400], [20, true, 10_000]] as const
+    ) {
+      const window = new MarkWindow(numbers, 0)
+      if (isOurs) window.allowGrowth()
+      window.mark(1, 1, 0)
+      window.pong(1, 1, roundTrip)
+      window.sent(1_000, true)
+      window.mark(2, 2, roundTrip)
+      expect(window.isExpired(roundTrip + 9_000)).toBe(false)
+      window.noteFull(roundTrip)
+      expect(window.isExpired(roundTrip + wedgedAfter - 1)).toBe(false)
+      expect(window.isExpired(roundTrip + wedgedAfter)).toBe(true)
+      window.forgive(5_000)
+      if (!isOurs) expect(window.isExpired(5_000 + wedgedAfter - 1)).toBe(false)
+    }
+  })
+
   it("F1: keeps uncovered bytes within 128 KiB towards a stock relay, with 8 marks or more in flight", () => {
     const driver = new Driver()
     driver.fill(0)
