@@ -93,6 +93,8 @@ export class ConnectionTable {
     })
     for (const entry of this.#relays.values()) entry.isOnion = plan.onion.has(entry)
     for (const entry of plan.start) this.#start(entry)
+    // All of them before the first is left: its traffic must not move to the next one.
+    for (const [entry, intent] of plan.stop) entry.intent = intent
     for (const [entry, intent] of plan.stop) this.#stop(entry, intent)
     return Math.min(plan.nextAt, this.#madeAt + minimumOnlyFor > now ? this.#madeAt + minimumOnlyFor : Infinity)
   }
@@ -271,7 +273,10 @@ export class ConnectionTable {
       },
       onBatchEnd: () => host.onBatchEnd(),
       onLost: (link) => {
-        if (link === entry.link) this.#lose(entry)
+        if (link !== entry.link) return
+        // What it had no room for it may have room for when it returns; not so when it is we who left.
+        if (entry.intent === "up") entry.refused.clear()
+        this.#lose(entry)
       }
     }
   }
@@ -282,7 +287,6 @@ export class ConnectionTable {
     const host = this.#host
     entry.link = undefined
     entry.requested.clear()
-    entry.refused.clear()
     entry.byId.fill(undefined)
     entry.upSince = host.now()
     host.onRelay(entry.relay, false)
@@ -302,6 +306,7 @@ export class ConnectionTable {
     slot.entry.refused.set(toHex(slot.peer.key), this.#host.now() + refusalTime)
     slot.entry.slots.delete(slot)
     slot.peer.remove(slot)
+    this.#host.onChange()
   }
 }
 

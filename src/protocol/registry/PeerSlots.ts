@@ -191,7 +191,7 @@ export class PeerSlots implements PeerPath {
     }
   }
 
-  /** The relay of this slot is about to be left: its traffic moves while both still work. */
+  /** The relay of this slot is about to be left: its traffic moves while both still work, to one that stays. */
   leave(slot: Slot): void {
     const next = this.#active === slot ? this.#next(slot) : undefined
     if (next !== undefined) this.#activate(next)
@@ -220,7 +220,8 @@ export class PeerSlots implements PeerPath {
   #others(active: Slot): Array<Slot> {
     const now = this.#options.now()
     return this.slots
-      .filter((slot) => slot !== active && slot.status === "online")
+      // One that is about to be left as well takes nothing over.
+      .filter((slot) => slot !== active && slot.status === "online" && slot.entry.intent === "up")
       .sort((a, b) => a.suspicion.at(now) - b.suspicion.at(now))
   }
 
