@@ -35,7 +35,8 @@ export const planRelays = (
   const awake = peers.filter((peer) => !peer.isAsleep)
   const onion = chooseOnion(entries, options.onion)
   const candidates = entries.filter((entry) =>
-    entry.link !== undefined && (!isOnlyForSleepers(entry) || onion.has(entry) || entry.graceUntil > now)
+    entry.link !== undefined &&
+    (!isOnlyForSleepers(entry, options.desired) || onion.has(entry) || entry.graceUntil > now)
   )
   const chosen = new Set<RelayEntry>()
   const choices = candidates.map((entry): Candidate => ({
@@ -50,7 +51,7 @@ export const planRelays = (
   for (const entry of entries) {
     if (entry.graceUntil > now) nextAt = Math.min(nextAt, entry.graceUntil)
     if (entry.link === undefined || chosen.has(entry)) continue
-    stop.set(entry, isOnlyForSleepers(entry) ? "asleep" : "idle")
+    stop.set(entry, isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
   }
   const start = new Set<RelayEntry>()
   const connecting = entries.filter((entry) =>
@@ -63,11 +64,14 @@ export const planRelays = (
   return { start, stop, onion, nextAt }
 }
 
-/** Connected only because of peers that sleep, and not ours to be reached by. */
-const isOnlyForSleepers = (entry: RelayEntry): boolean => {
+/** Connected only because of peers that sleep: not ours to be reached by, and no other peer is waited for there. */
+const isOnlyForSleepers = (entry: RelayEntry, desired: number): boolean => {
   if (entry.isHome) return false
-  const online = [...entry.slots].filter((slot) => slot.status === "online")
-  return online.length > 0 && online.every((slot) => slot.peer.isAsleep)
+  const slots = [...entry.slots]
+  const isForOthers = slots.some(({ peer, status }) =>
+    !peer.isAsleep && (status === "online" || peer.onlineCount < desired)
+  )
+  return !isForOthers && slots.some(({ status }) => status === "online")
 }
 
 const demandsOf = (
