@@ -96,7 +96,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
     receivedPackets: this.#session.counters.received,
     inFlightPackets: this.#session.inFlightPackets,
     queuedPackets: this.#session.queuedPackets,
-    roundTrip: this.#session.roundTrip,
+    roundTrip: this.#session.congestion.roundTrip,
     dropped: { ...this.#session.dropped }
   })
 

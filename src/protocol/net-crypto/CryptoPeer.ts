@@ -241,7 +241,7 @@ export class CryptoPeer implements PeerPathEvents {
     const response = this.#dhtCipher && Handshake.openCookieResponse(bytes, this.#dhtCipher)
     if (response === undefined) return
     const now = this.#host.now()
-    const least = this.#current?.leastRoundTrip ?? Infinity
+    const least = this.#current?.congestion.leastRoundTrip ?? Infinity
     if (this.#probes?.onAnswer(response.echoId, now, this.path, least) === true) return
     const offer = this.#attempt
     if (offer === undefined || offer.isHandshake || !equalBytes(response.echoId, offer.echoId)) return

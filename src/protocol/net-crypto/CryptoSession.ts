@@ -26,6 +26,7 @@ const oobPayload = 1024 - 27 - 8
 const answersPerBurst = 4
 /** While the application takes nothing, the peer's questions are answered, but two who both wait must not answer each other. */
 const heldAnswerInterval = 50
+const minSendBuffer = 32 * 1024
 const killPayload = Uint8Array.of(Packet.killId)
 /** Milliseconds until an acknowledgement that the path did not take is tried again. */
 const blockedRetry = 10
@@ -35,7 +36,8 @@ export class CryptoSession {
   readonly #cipher: DataCipher
   readonly #sending = new SendWindow()
   readonly #receiving: ReceiveWindow
-  readonly #congestion: CongestionControl
+  /** What is known of the path: to be read only. */
+  readonly congestion: CongestionControl
   readonly #frame = new Uint8Array(1 + Packet.maxDataSize)
   readonly #request = new Uint8Array(Packet.maxPayload)
   path: PeerPath
@@ -62,18 +64,9 @@ export class CryptoSession {
     this.path = path
     this.#cipher = new DataCipher(cipher, sendNonce, receiveNonce)
     this.#receiving = new ReceiveWindow(host.numbers.receiveBuffer, host.budget)
-    this.#congestion = new CongestionControl(host.numbers.maxInFlight)
+    this.congestion = new CongestionControl(host.numbers.maxInFlight)
     this.#progress = new ProgressWatch(host.numbers.stallTimeout, host.numbers.requestInterval)
     this.lastReceivedAt = this.#requestAt = host.now()
-  }
-
-  get roundTrip(): number | undefined {
-    return this.#congestion.roundTrip
-  }
-
-  /** The carrier's round trip without our queue. */
-  get leastRoundTrip(): number {
-    return this.#congestion.leastRoundTrip
   }
 
   get inFlightPackets(): number {
@@ -96,7 +89,7 @@ export class CryptoSession {
   /** Queues a lossless packet and sends what may be sent. False when the buffer is full or the session is over. */
   trySend(payload: Uint8Array): boolean {
     if (this.isOver) return false
-    if (this.#sending.queuedBytes >= this.#host.numbers.sendBuffer || this.#sending.isFull) {
+    if (this.#sending.queuedBytes >= this.#sendBuffer || this.#sending.isFull) {
       this.#wantsRoom = true
       return false
     }
@@ -183,8 +176,10 @@ export class CryptoSession {
       const isOffline = this.path.carrier() === 0
       if (number < 0) break
       // The oldest may always go: what the peer keeps behind it counts as in flight until it arrives.
-      const limit = isOffline ? oobInFlight : this.#congestion.window
+      const limit = isOffline ? oobInFlight : this.congestion.window
       if (sending.inFlightBytes >= limit && number !== sending.start) break
+      // The peer keeps everything behind a hole, and drops what is too much for it.
+      if (number === sending.sent && sending.spanBytes >= this.#host.numbers.maxInFlight) break
       const payload = sending.payload(number)
       if (isOffline ? payload.length > oobPayload : this.path.room() < payload.length) break
       if (this.#transmit(payload, number, false) !== "sent") break
@@ -196,7 +191,7 @@ export class CryptoSession {
     }
     this.#isPumping = false
     if (!wasOutstanding && sending.isOutstanding) this.#awaitProgress(now)
-    if (this.#wantsRoom && sending.queuedBytes <= this.#host.numbers.sendBuffer / 2 && !sending.isFull) {
+    if (this.#wantsRoom && sending.queuedBytes <= this.#sendBuffer / 2 && !sending.isFull) {
       this.#wantsRoom = false
       this.#host.onWritable(this)
     }
@@ -205,7 +200,7 @@ export class CryptoSession {
   /** Everything sent under `lost` may be gone with its relay: it is sent again, and the peer told where we stand. */
   onCarrierChange(lost: number, now: number): void {
     this.#sending.markLost(lost)
-    this.#congestion.onPathChange()
+    this.congestion.onPathChange()
     this.#losses.reset(now)
     if (this.#sending.isOutstanding) this.#awaitProgress(now)
     if (this.isOver || this.path.carrier() === 0) return
@@ -215,13 +210,10 @@ export class CryptoSession {
 
   /** Sends a request packet: what we miss, what we have, and that we are there. */
   sendRequest(now: number): void {
-    const { start, end } = this.#receiving
-    const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
     this.#requestedAt = now
     this.#requestAt = now + this.#host.numbers.requestInterval
-    // The list may be too long to go out of band; its beginning is a list as well.
-    const size = this.path.carrier() === 0 ? Math.min(length, oobPayload) : length
-    const outcome = this.#transmit(this.#request.subarray(0, size), this.#sending.sent, true)
+    const request = this.#missing(this.path.carrier() === 0 ? oobPayload : Packet.maxPayload)
+    const outcome = this.#transmit(request, this.#sending.sent, true)
     if (outcome !== "sent" && this.#ackAt <= now) this.#ackAt = now + blockedRetry
   }
 
@@ -231,11 +223,15 @@ export class CryptoSession {
    */
   answerBy(reply: (packet: Uint8Array) => boolean): void {
     if (this.isOver) return
-    const { start, end } = this.#receiving
-    const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
-    const payload = this.#request.subarray(0, Math.min(length, oobPayload))
-    const sealed = this.#cipher.seal(this.#frame, start, this.#sending.sent, payload)
+    const sealed = this.#cipher.seal(this.#frame, this.#receiving.start, this.#sending.sent, this.#missing(oobPayload))
     reply(this.#frame.slice(1, sealed))
+  }
+
+  /** The list of what we miss, of at most so many bytes: the beginning of a list is a list as well. */
+  #missing(size: number): Uint8Array {
+    const { end, start } = this.#receiving
+    const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
+    return this.#request.subarray(0, Math.min(length, size))
   }
 
   /** When `onTimer` wants to be called, monotonic milliseconds. */
@@ -323,7 +319,7 @@ export class CryptoSession {
 
   #takeRequest(request: Uint8Array, now: number): void {
     const sending = this.#sending
-    const { deviation, roundTrip } = this.#congestion
+    const { deviation, roundTrip } = this.congestion
     const guard = now - Math.min(500, roundTrip === undefined ? 500 : roundTrip + 2 * deviation)
     let lost = 0
     let packets = 0
@@ -333,7 +329,7 @@ export class CryptoSession {
       lost += size
       packets++
     }, (number) => sending.markReceived(number))
-    if (lost > 0) this.#congestion.onLoss(lost)
+    if (lost > 0) this.congestion.onLoss(lost)
     if (this.#losses.onLost(packets, now)) this.path.moveOn()
     // It answers our probe: the path works, even if the peer's application takes nothing.
     if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
@@ -349,17 +345,22 @@ export class CryptoSession {
     const isLimited = sending.queuedBytes > 0 || sending.resendCount > 0
     const acked = sending.deliveredBytes - deliveredBefore
     const { sampleDelivered, sampleSentAt, deliveredBytes, inFlightBytes } = sending
-    this.#congestion.onAck(now, acked, sampleSentAt, sampleDelivered, deliveredBytes, inFlightBytes, isLimited)
+    this.congestion.onAck(now, acked, sampleSentAt, sampleDelivered, deliveredBytes, inFlightBytes, isLimited)
     this.#host.onAcknowledged(this)
   }
 
   #awaitProgress(now: number): void {
-    this.#progress.restart(now, this.#congestion.patience, this.#congestion.roundTrip)
+    this.#progress.restart(now, this.congestion.patience, this.congestion.roundTrip)
   }
 
   /** How long a request for missing packets is given before it is repeated. */
   #repeatAfter(): number {
-    return Math.max(10, 1.25 * (this.#congestion.roundTrip ?? 40))
+    return Math.max(10, 1.25 * (this.congestion.roundTrip ?? 40))
+  }
+
+  /** What may wait to be sent: enough to fill the window twice, so that on a slow path a packet does not wait for long. */
+  get #sendBuffer(): number {
+    return Math.min(this.#host.numbers.sendBuffer, Math.max(minSendBuffer, 2 * this.congestion.window))
   }
 
   #touch(): void {

@@ -15,6 +15,7 @@ export class SendWindow {
   #payloads: Array<Uint8Array | undefined> = new Array<Uint8Array | undefined>(256)
   #sentAt = new Float64Array(256)
   #carrier = new Float64Array(256)
+  #sizes = new Uint16Array(256)
   #deliveredAtSend = new Float64Array(256)
   /** 0 not sent, 1 in flight, 2 must be sent again, 3 received out of order (a hole); + 4: has been sent more than once. */
   #state = new Uint8Array(256)
@@ -24,6 +25,11 @@ export class SendWindow {
   end = 0
   /** Payload bytes in flight: sent, not acknowledged, not marked for resending. */
   inFlightBytes = 0
+  /**
+   * Payload bytes from the oldest unacknowledged packet to the newest sent, whether the peer has some of them or not: it has to keep
+   * what is behind a hole.
+   */
+  spanBytes = 0
   /** Payload bytes that have never been sent. */
   queuedBytes = 0
   /** Packets marked for resending. */
@@ -104,6 +110,8 @@ export class SendWindow {
       this.sent = (number + 1) >>> 0
       this.queuedBytes -= size
       this.#state[at] = 1
+      this.#sizes[at] = size
+      this.spanBytes += size
     } else {
       this.resendCount--
       this.#state[at] = 5
@@ -121,7 +129,10 @@ export class SendWindow {
     if (ahead === 0) return "nothing"
     if (ahead < 0) return "stale"
     if (ahead > ((this.sent - this.start) >>> 0)) return "ahead"
-    for (let i = this.start; i !== upTo; i = (i + 1) >>> 0) this.#free(i)
+    for (let i = this.start; i !== upTo; i = (i + 1) >>> 0) {
+      this.spanBytes -= this.#sizes[i & this.#mask]!
+      this.#free(i)
+    }
     this.start = upTo
     if (this.resendCount === 0 || ((this.#resendFrom - upTo) | 0) < 0) this.#resendFrom = upTo
     return "new"
@@ -151,7 +162,11 @@ export class SendWindow {
   /** Forgets all payloads. */
   clear(): void {
     this.#payloads.fill(undefined)
-    this.inFlightBytes = this.queuedBytes = this.resendCount = 0
+    this.inFlightBytes =
+      this.queuedBytes =
+      this.spanBytes =
+      this.resendCount =
+        0
     this.start = this.sent = this.end
   }
 
@@ -185,6 +200,7 @@ export class SendWindow {
     const payloads = new Array<Uint8Array | undefined>(size)
     const sentAt = new Float64Array(size)
     const carrier = new Float64Array(size)
+    const sizes = new Uint16Array(size)
     const delivered = new Float64Array(size)
     const state = new Uint8Array(size)
     for (let i = this.start; i !== this.end; i = (i + 1) >>> 0) {
@@ -193,6 +209,7 @@ export class SendWindow {
       payloads[to] = this.#payloads[from]
       sentAt[to] = this.#sentAt[from]!
       carrier[to] = this.#carrier[from]!
+      sizes[to] = this.#sizes[from]!
       delivered[to] = this.#deliveredAtSend[from]!
       state[to] = this.#state[from]!
     }
@@ -200,6 +217,7 @@ export class SendWindow {
     this.#payloads = payloads
     this.#sentAt = sentAt
     this.#carrier = carrier
+    this.#sizes = sizes
     this.#deliveredAtSend = delivered
     this.#state = state
   }

@@ -236,9 +236,12 @@ export class PeerSlots implements PeerPath {
     this.events.onCarrierChange(lost)
   }
 
+  /** A full window is back-pressure for as long as pongs may take; only then is it a relay that takes nothing. */
   #isStuck(slot: Slot): boolean {
-    const since = slot.entry.link?.stuckSince()
-    return since !== undefined && this.#options.now() - since >= this.#options.numbers.blockedTimeout
+    const { link } = slot.entry
+    const since = link?.stuckSince()
+    const patience = Math.max(this.#options.numbers.blockedTimeout, 2 * (link?.roundTrip() ?? 0))
+    return since !== undefined && this.#options.now() - since >= patience
   }
 
   /** Over every registered relay, because any of them may be the one that the peer is connected to (rows T38, C02). */
