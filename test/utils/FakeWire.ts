@@ -348,7 +348,8 @@ export class WirePath implements PeerPath {
     return true
   }
 
-  readonly standbys = (): ReadonlyArray<number> => [...this.online].filter(([relay]) => relay !== this.active).map(([, spell]) => spell)
+  readonly standbys = (): ReadonlyArray<number> =>
+    [...this.online].filter(([relay]) => relay !== this.active).map(([, spell]) => spell)
 
   readonly sendVia = (carrier: number, frame: Uint8Array, length: number): boolean => {
     const relay = this.#relayOf(carrier)

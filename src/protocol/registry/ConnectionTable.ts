@@ -10,6 +10,7 @@ import type { PeerPath, PeerPathEvents, ReplyRoute } from "./PeerPath.ts"
 import { makeSlot, PeerSlots, type Slot } from "./PeerSlots.ts"
 import { makeRelayEntry, type RelayEntry } from "./RelayEntry.ts"
 import { planRelays } from "./relayPlan.ts"
+import { SurplusPace } from "./SurplusPace.ts"
 
 export interface TableNumbers {
   readonly desiredRelays: number
@@ -51,6 +52,7 @@ export class ConnectionTable {
   readonly #relays = new Map<string, RelayEntry>()
   readonly #peers = new Map<string, PeerSlots>()
   readonly #madeAt: number
+  readonly #pace = new SurplusPace()
   #carriers = 0
   #onionWanted = false
 
@@ -93,10 +95,16 @@ export class ConnectionTable {
     })
     for (const entry of this.#relays.values()) entry.isOnion = plan.onion.has(entry)
     for (const entry of plan.start) this.#start(entry)
+    const surplus = this.#pace.next(plan.surplus, now)
+    if (surplus !== undefined) this.#stop(surplus, "idle")
     // All of them before the first is left: its traffic must not move to the next one.
     for (const [entry, intent] of plan.stop) entry.intent = intent
     for (const [entry, intent] of plan.stop) this.#stop(entry, intent)
-    return Math.min(plan.nextAt, this.#madeAt + minimumOnlyFor > now ? this.#madeAt + minimumOnlyFor : Infinity)
+    return Math.min(
+      plan.nextAt,
+      this.#pace.dueAt,
+      this.#madeAt + minimumOnlyFor > now ? this.#madeAt + minimumOnlyFor : Infinity
+    )
   }
 
   #start(entry: RelayEntry): void {
@@ -253,6 +261,7 @@ export class ConnectionTable {
         if (slot === undefined || slot.status !== "online") return
         slot.status = "registered"
         host.onPeer(slot.peer.key, entry.relay, false)
+        allowIdle(slot.peer)
         slot.peer.onOffline(slot)
         host.onChange()
       },
@@ -296,6 +305,7 @@ export class ConnectionTable {
     for (const slot of slots) slot.status = "none"
     for (const slot of online) {
       host.onPeer(slot.peer.key, entry.relay, false)
+      allowIdle(slot.peer)
       slot.peer.onOffline(slot)
     }
     host.onChange()
@@ -308,6 +318,11 @@ export class ConnectionTable {
     slot.peer.remove(slot)
     this.#host.onChange()
   }
+}
+
+/** A peer that was here a moment ago may be where we left it: then idle relays need not wait. */
+const allowIdle = (peer: PeerSlots): void => {
+  if (peer.onlineCount === 0) { for (const { entry } of peer.slots) entry.idleUntil = -Infinity }
 }
 
 const replyThrough = (entry: RelayEntry, peer: PublicKey): ReplyRoute => ({

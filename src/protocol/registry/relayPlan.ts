@@ -3,7 +3,7 @@
  * peers alone (rows T29, C03), and enough for onion packets (rows T15, C07). A pure judgement over the table's entries; acting on it is
  * the table's business.
  */
-import type { PeerSlots } from "./PeerSlots.ts"
+import type { PeerSlots, Slot } from "./PeerSlots.ts"
 import { type Candidate, chooseRelays, type Demand } from "./relayChoice.ts"
 import type { RelayEntry } from "./RelayEntry.ts"
 
@@ -21,6 +21,8 @@ export interface Plan {
   readonly start: ReadonlySet<RelayEntry>
   /** Relays to disconnect: `asleep` are started again when their peers wake, `idle` when they are needed. */
   readonly stop: ReadonlyMap<RelayEntry, "asleep" | "idle">
+  /** Relays on which peers are online that do not need them, the least wanted first: to be left one by one. */
+  readonly surplus: ReadonlyArray<RelayEntry>
   readonly onion: ReadonlySet<RelayEntry>
   /** When the plan may look different although nothing happened. */
   readonly nextAt: number
@@ -47,12 +49,15 @@ export const planRelays = (
     chosen.add(candidates[at]!)
   }
   const stop = new Map<RelayEntry, "asleep" | "idle">()
+  const surplus: Array<RelayEntry> = []
   let nextAt = Infinity
   for (const entry of entries) {
     if (entry.graceUntil > now) nextAt = Math.min(nextAt, entry.graceUntil)
     if (entry.link === undefined || chosen.has(entry)) continue
-    stop.set(entry, isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
+    if ([...entry.slots].some(({ peer, status }) => status === "online" && !peer.isAsleep)) surplus.push(entry)
+    else stop.set(entry, isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
   }
+  surplus.sort((a, b) => preferenceOf(b, now) - preferenceOf(a, now))
   const start = new Set<RelayEntry>()
   const connecting = entries.filter((entry) =>
     entry.intent === "up" && entry.link === undefined && entry.upSince + options.connectTime > now
@@ -61,7 +66,7 @@ export const planRelays = (
   for (const peer of awake) nextAt = Math.min(nextAt, startForPeer(peer, start, options))
   startForMinimum(entries, [...chosen, ...connecting], start, options)
   startForOnion(entries, onion.size + connecting.length, start, options)
-  return { start, stop, onion, nextAt }
+  return { start, stop, surplus, onion, nextAt }
 }
 
 /** Connected only because of peers that sleep: not ours to be reached by, and no other peer is waited for there. */
@@ -110,16 +115,23 @@ const chooseOnion = (entries: ReadonlyArray<RelayEntry>, wanted: number): Readon
 /** Starts tied relays for a peer that is online on too few; returns when more of them may be tried. */
 const startForPeer = (peer: PeerSlots, start: Set<RelayEntry>, options: PlanOptions): number => {
   const { connectTime, desired, now } = options
-  const isHopeful = (entry: RelayEntry): boolean =>
-    start.has(entry) || entry.graceUntil > now ||
-    (entry.intent === "up" && entry.link === undefined && entry.upSince + connectTime > now)
-  let missing = desired
-  for (const slot of peer.slots) if (slot.status === "online" || isHopeful(slot.entry)) missing--
+  const { onlineCount } = peer
+  // Who is online nowhere does not wait for one relay after the other.
+  const isConnecting = (entry: RelayEntry): boolean =>
+    onlineCount > 0 && entry.intent === "up" && entry.link === undefined && entry.upSince + connectTime > now
+  const isHopeful = ({ entry, status, suspicion }: Slot): boolean =>
+    status === "online"
+      ? !suspicion.isQuarantined(now)
+      : start.has(entry) || entry.graceUntil > now || isConnecting(entry)
+  let missing = desired - peer.slots.filter(isHopeful).length
   let nextAt = Infinity
-  for (const { entry } of peer.slots) {
-    if (missing <= 0 || entry.intent === "up") continue
-    if (entry.idleUntil > now) {
-      nextAt = Math.min(nextAt, entry.idleUntil)
+  for (const { entry, suspicion } of peer.slots) {
+    if (missing <= 0 || entry.intent === "up" || start.has(entry)) continue
+    // One that is not trusted either helps only where relays are too few.
+    const shunnedUntil = onlineCount >= desired ? suspicion.quarantinedUntil : -Infinity
+    const waitUntil = Math.max(entry.idleUntil, shunnedUntil)
+    if (waitUntil > now) {
+      nextAt = Math.min(nextAt, waitUntil)
       continue
     }
     start.add(entry)
