@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type { CryptoPeer } from "../protocol/net-crypto/CryptoPeer.ts"
 import type { CryptoSession } from "../protocol/net-crypto/CryptoSession.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
+import { firstLosslessId, firstLossyId, lastLosslessId, lastLossyId, maxPayload } from "../schema/NetCryptoPacket.ts"
 import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoStats } from "../services/NetCrypto.ts"
 import type { NetCryptoError } from "../services/NetCryptoError.ts"
 
@@ -37,12 +38,16 @@ export class NetCryptoChannel implements NetCryptoConnection {
   }
 
   readonly trySend = (payload: Uint8Array): boolean => {
+    check(payload, firstLosslessId, lastLosslessId)
     const sent = this.#session.trySend(payload)
     this.wake()
     return sent
   }
 
-  readonly sendLossy = (payload: Uint8Array): boolean => this.#session.sendLossy(payload)
+  readonly sendLossy = (payload: Uint8Array): boolean => {
+    check(payload, firstLossyId, lastLossyId)
+    return this.#session.sendLossy(payload)
+  }
 
   readonly sendAll = Effect.fnUntraced(
     { self: this as NetCryptoChannel },
@@ -155,4 +160,13 @@ export class NetCryptoChannel implements NetCryptoConnection {
       return Effect.sync(() => this.#senders.delete(wake))
     })
   }
+}
+
+/** What does not fit a packet, or has the id of another kind, is a mistake of the caller. */
+const check = (payload: Uint8Array, firstId: number, lastId: number): void => {
+  const id = payload[0]
+  if (id !== undefined && id >= firstId && id <= lastId && payload.length <= maxPayload) return
+  throw new RangeError(
+    `a payload has 1..${maxPayload} bytes and begins with ${firstId}..${lastId}, not ${payload.length} with ${id}`
+  )
 }

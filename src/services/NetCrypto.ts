@@ -47,12 +47,14 @@ export interface NetCryptoConnection {
   readonly dhtKey: PublicKey
   /**
    * Queues a lossless packet: first byte 16..191, 1..1373 bytes in all. Keeps the array until it is acknowledged: do not change it.
-   * False, and nothing is taken, while the send buffer is full or after the end.
+   * False, and nothing is taken, while the send buffer is full or after the end. Throws a `RangeError` for any other first byte or size.
    */
   readonly trySend: (payload: Uint8Array) => boolean
   /** Queues packets in order, waiting for room as long as it takes. Fails when the connection ends. */
   readonly sendAll: (payloads: ReadonlyArray<Uint8Array>) => Effect.Effect<void, NetCryptoError>
-  /** Sends a lossy packet, first byte 192..254, 1..1373 bytes, now or never. False when it could not be sent now. */
+  /**
+   * Sends a lossy packet, first byte 192..254, 1..1373 bytes, now or never. False when it could not be sent now. Throws as `trySend` does.
+   */
   readonly sendLossy: (payload: Uint8Array) => boolean
   /** Succeeds when every packet queued before the call has been acknowledged. */
   readonly drained: Effect.Effect<void, NetCryptoError>
@@ -75,8 +77,8 @@ export interface NetCryptoConnection {
  */
 export class NetCrypto extends Context.Service<NetCrypto, {
   /**
-   * The established connection to a peer: an existing one that nobody else has taken, or a new one. Interrupting it gives the call
-   * up. Fails with `PeerUnreachable` after eight unanswered tries; sends that no relay takes do not count, so put a deadline around it.
+   * The established connection to a peer: a new one, or the existing one, which is then shared with whoever has it. Interrupting it
+   * gives the call up. Fails with `PeerUnreachable` after eight unanswered tries; sends that no relay takes do not count, so put a deadline around it.
    */
   readonly connect: (peer: PeerAddress) => Effect.Effect<NetCryptoConnection, NetCryptoError>
   /** The next connection that a peer has opened and that no `connect` is waiting for. */

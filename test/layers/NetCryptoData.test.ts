@@ -24,6 +24,22 @@ const session = Effect.fnUntraced(function*(options?: NodeOptions) {
 })
 
 describe("net_crypto data that is wrong", () => {
+  it.effect("a payload that no packet holds is the caller's mistake: an exception, and nothing is queued", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* session()
+      const sized = (id: number, size: number) => new Uint8Array(size).fill(id)
+      for (const payload of [sized(160, 0), sized(160, 1374), sized(15, 5), sized(192, 5), sized(0, 5)]) {
+        assert.throws(() => connection.trySend(payload), RangeError)
+      }
+      for (const payload of [sized(200, 0), sized(200, 1374), sized(191, 5), sized(255, 5)]) {
+        assert.throws(() => connection.sendLossy(payload), RangeError)
+      }
+      assert.isTrue(connection.trySend(sized(16, 1)) && connection.trySend(sized(191, 1373)))
+      assert.isTrue(connection.sendLossy(sized(192, 1)) && connection.sendLossy(sized(254, 1373)))
+      yield* settle
+      assert.strictEqual(connection.stats().sentPackets, 2)
+    }))
+
   it.effect("too short, too long, forged or nothing but padding: dropped and counted", () =>
     Effect.gen(function*() {
       const { connection, end, peer } = yield* session()

@@ -93,7 +93,10 @@ export class ConnectionTable {
       connectTime: announceTimeout,
       now
     })
-    for (const entry of this.#relays.values()) entry.isOnion = plan.onion.has(entry)
+    for (const entry of this.#relays.values()) {
+      entry.isOnion = plan.onion.has(entry)
+      entry.isSurplus = plan.surplus.includes(entry)
+    }
     for (const entry of plan.start) this.#start(entry)
     const surplus = this.#pace.next(plan.surplus, now)
     if (surplus !== undefined) this.#stop(surplus, "idle")

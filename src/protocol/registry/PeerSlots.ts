@@ -222,7 +222,9 @@ export class PeerSlots implements PeerPath {
     return this.slots
       // One that is about to be left as well takes nothing over.
       .filter((slot) => slot !== active && slot.status === "online" && slot.entry.intent === "up")
-      .sort((a, b) => a.suspicion.at(now) - b.suspicion.at(now))
+      .sort((a, b) =>
+        a.suspicion.at(now) - b.suspicion.at(now) || Number(a.entry.isSurplus) - Number(b.entry.isSurplus)
+      )
   }
 
   #online(carrier: number): Slot | undefined {

@@ -11,6 +11,8 @@ export interface RelayEntry {
   isHome: boolean
   /** Whether onion packets may go through it. */
   isOnion: boolean
+  /** Whether peers are online on it that do not need it: it will be left soon, so it should not carry anything. */
+  isSurplus: boolean
   /**
    * What we want of it. `up`: connected, or being connected for ever; `asleep`: left because its peers sleep; `idle`: left because
    * nobody needs it. Whether it is connected is another question: see `link`.
@@ -40,6 +42,7 @@ export const makeRelayEntry = (id: string, relay: RelayAddress): RelayEntry => (
   relay,
   isHome: false,
   isOnion: false,
+  isSurplus: false,
   intent: "idle",
   upSince: -Infinity,
   idleUntil: -Infinity,
