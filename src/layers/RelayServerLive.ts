@@ -13,6 +13,7 @@ import { RelayServer } from "../services/RelayServer.ts"
 import { RelayServerSettings } from "../services/RelayServerSettings.ts"
 import { RelayTransport, type TransportError } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
+import { monotonicMillis } from "./monotonicMillis.ts"
 import { serveConnection } from "./relayServerConnection.ts"
 
 /**
@@ -50,7 +51,7 @@ export const layerWith = (
       const entropy = yield* Entropy
       const limits = yield* RelayServerSettings
       const clock = yield* Clock.Clock
-      const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+      const now = monotonicMillis(clock)
 
       const admission = new RelayServerAdmission(limits)
       const core = makeCore({ crypto, keyPair: options.keyPair, fill: entropy.fill, limits, admission })
