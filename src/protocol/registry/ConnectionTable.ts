@@ -103,6 +103,10 @@ export class ConnectionTable {
     // All of them before the first is left: its traffic must not move to the next one.
     for (const [entry, intent] of plan.stop) entry.intent = intent
     for (const [entry, intent] of plan.stop) this.#stop(entry, intent)
+    for (const [id, entry] of this.#relays) {
+      const isUnused = entry.intent !== "up" && !entry.isHome && entry.slots.size === 0
+      if (isUnused && entry.idleUntil <= now) this.#relays.delete(id)
+    }
     return Math.min(
       plan.nextAt,
       this.#pace.dueAt,
@@ -193,7 +197,9 @@ export class ConnectionTable {
   #makeRoom(peer: PeerSlots): boolean {
     const { announceTimeout } = this.#host.numbers
     const dead = peer.slots
-      .filter(({ entry }) => entry.link === undefined && entry.upSince + announceTimeout <= this.#host.now())
+      .filter(({ entry }) =>
+        entry.intent === "up" && entry.link === undefined && entry.upSince + announceTimeout <= this.#host.now()
+      )
       .toSorted((a, b) => a.entry.upSince - b.entry.upSince)[0]
     if (dead === undefined) return false
     this.#untie(dead)

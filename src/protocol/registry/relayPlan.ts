@@ -53,9 +53,9 @@ export const planRelays = (
   let nextAt = Infinity
   for (const entry of entries) {
     if (entry.graceUntil > now) nextAt = Math.min(nextAt, entry.graceUntil)
-    if (entry.link === undefined || chosen.has(entry)) continue
+    if (chosen.has(entry) || (entry.link === undefined && !isDialledForNobody(entry, options))) continue
     if ([...entry.slots].some(({ peer, status }) => status === "online" && !peer.isAsleep)) surplus.push(entry)
-    else stop.set(entry, isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
+    else stop.set(entry, entry.link === undefined || isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
   }
   surplus.sort((a, b) => preferenceOf(b, now) - preferenceOf(a, now))
   const start = new Set<RelayEntry>()
@@ -78,6 +78,11 @@ const isOnlyForSleepers = (entry: RelayEntry, desired: number): boolean => {
   )
   return !isForOthers && slots.some(({ status }) => status === "online")
 }
+
+/** Not connected for long, and nobody awake would have anything of it. */
+const isDialledForNobody = (entry: RelayEntry, { connectTime, now }: PlanOptions): boolean =>
+  entry.intent === "up" && !entry.isHome && entry.graceUntil <= now && entry.upSince + connectTime <= now &&
+  ![...entry.slots].some(({ peer }) => !peer.isAsleep)
 
 const demandsOf = (
   candidates: ReadonlyArray<RelayEntry>,
