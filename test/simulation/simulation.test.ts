@@ -16,7 +16,7 @@ const violationsOf = (numbers: ReadonlyArray<number>) =>
 describe("Simulation", () => {
   const first = Array.from({ length: 40 }, (_, i) => 1_001 + i)
   it.live(
-    "T03: I1 to I5 hold in forty worlds, and all of them are well again within 30 s",
+    "T03, T30, C03: I1 to I5 hold in forty worlds, also while peers sleep, and all of them are well again within 30 s",
     () => Effect.map(violationsOf(first), (violations) => assert.deepStrictEqual(violations, [])),
     60_000
   )

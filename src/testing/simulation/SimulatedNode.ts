@@ -9,10 +9,10 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ConnectionRegistryLive from "../../layers/ConnectionRegistryLive.ts"
-import * as NetCryptoBridgeLive from "../../layers/NetCryptoBridgeLive.ts"
 import * as NetCryptoLive from "../../layers/NetCryptoLive.ts"
 import * as RelayClientLive from "../../layers/RelayClientLive.ts"
 import type { KeyPair } from "../../protocol/crypto/Crypto.ts"
+import type { PeerPath } from "../../protocol/registry/PeerPath.ts"
 import { type PublicKey, toHex } from "../../schema/Bytes.ts"
 import type { RelayAddress } from "../../schema/RelayAddress.ts"
 import { ConnectionRegistry, type RelayStatus } from "../../services/ConnectionRegistry.ts"
@@ -26,6 +26,7 @@ import * as EntropySeeded from "../EntropySeeded.ts"
 import type { MemoryNetwork } from "../MemoryNetwork.ts"
 import type { End, Streams } from "./Streams.ts"
 import type { Trace } from "./Trace.ts"
+import * as WatchedPaths from "./watchedPaths.ts"
 
 /** How long an application waits for a connection, and between two calls, milliseconds. */
 const callTimeout = 10_000
@@ -58,6 +59,8 @@ export interface SimulatedNode {
   readonly callees: Set<SimulatedNode>
   /** The connection to a peer that works now. */
   readonly endTo: (peer: SimulatedNode) => End | undefined
+  /** The paths that are open, by the peer's DHT key in hexadecimal. */
+  readonly paths: () => ReadonlyMap<string, PeerPath>
   /** With another DHT key: as a node that rotates it. */
   readonly start: (dht?: KeyPair) => Effect.Effect<void>
   /** Ends as a program does: peers are told. Returns at once. */
@@ -75,6 +78,7 @@ interface Running {
   readonly scope: Scope.Closeable
   readonly registry: ConnectionRegistry["Service"]
   readonly known: Map<NetCryptoConnection, End>
+  readonly paths: ReadonlyMap<string, PeerPath>
   readonly calls: Scope.Closeable
 }
 
@@ -90,9 +94,9 @@ export const make = Effect.fnUntraced(function*(
   let incarnation = 0
   let running: Running | undefined
 
-  const layer = Layer.suspend(() =>
+  const layer = (paths: Map<string, PeerPath>) =>
     NetCryptoLive.layer.pipe(
-      Layer.provide(NetCryptoBridgeLive.layer),
+      Layer.provide(WatchedPaths.layer(paths)),
       Layer.provideMerge(ConnectionRegistryLive.layer),
       Layer.provide(RelayClientLive.layer),
       Layer.provide(Layer.mergeAll(
@@ -104,7 +108,6 @@ export const make = Effect.fnUntraced(function*(
       )),
       Layer.fresh
     )
-  )
 
   /** Makes an end of a connection, unless it is one already. */
   const adopt = (here: Running, connection: NetCryptoConnection): void => {
@@ -153,10 +156,11 @@ export const make = Effect.fnUntraced(function*(
     dht = newDht ?? dht
     incarnation++
     const scope = yield* Scope.fork(world)
-    const context = yield* Effect.orDie(Layer.buildWithScope(layer, scope))
+    const paths = new Map<string, PeerPath>()
+    const context = yield* Effect.orDie(Layer.buildWithScope(layer(paths), scope))
     const netCrypto = Context.get(context, NetCrypto)
     const registry = Context.get(context, ConnectionRegistry)
-    const here: Running = { scope, registry, known: new Map(), calls: yield* Scope.fork(scope) }
+    const here: Running = { scope, registry, known: new Map(), paths, calls: yield* Scope.fork(scope) }
     running = here
     yield* netCrypto.setAcceptPolicy(() => true)
     for (const relay of options.relays) yield* registry.addRelay(relay)
@@ -203,6 +207,7 @@ export const make = Effect.fnUntraced(function*(
       for (const end of running?.known.values() ?? []) if (end.peer === peer.name && end.ended === undefined) return end
       return undefined
     },
+    paths: () => running?.paths ?? new Map(),
     start,
     stop: end,
     crash: Effect.suspend(() => {

@@ -15,6 +15,7 @@ import type { ToxCrypto } from "../../services/ToxCrypto.ts"
 import * as RelayTransportMemory from "../RelayTransportMemory.ts"
 import { actions, release } from "./actions.ts"
 import * as Resources from "./Resources.ts"
+import * as Sleeping from "./sleeping.ts"
 import type { End } from "./Streams.ts"
 import type { Counts } from "./Trace.ts"
 import * as World from "./World.ts"
@@ -152,6 +153,10 @@ const settle = Effect.fnUntraced(function*(world: World.World) {
   for (const relay of relays) yield* relay.start
   for (const node of nodes) yield* node.start()
   for (const end of streams.ends) release(world, end)
+  for (const sleeper of Sleeping.asleep(world)) {
+    trace.count("wake")
+    yield* Sleeping.change(world, sleeper, "wake")
+  }
 
   const probed = new Set<End>()
   const isWell = ({ a, b }: World.Pair): boolean => {

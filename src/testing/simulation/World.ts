@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "../../layers/monotonicMillis.ts"
 import type { KeyPair } from "../../protocol/crypto/Crypto.ts"
+import type { PeerPath } from "../../protocol/registry/PeerPath.ts"
 import { toHex } from "../../schema/Bytes.ts"
 import { type NetCryptoNumbers, NetCryptoSettings } from "../../services/NetCryptoSettings.ts"
 import { ToxCrypto } from "../../services/ToxCrypto.ts"
@@ -42,6 +43,8 @@ export interface World {
   readonly partitions: Set<() => void>
   /** Relays that have lied about who is there: what they said stays wrong until they are restarted. */
   readonly liars: Set<SimulatedRelay.SimulatedRelay>
+  /** Relays that were left at once when the peer of this path fell asleep. */
+  readonly leftAsleep: Map<PeerPath, ReadonlyArray<string>>
   /** Ends that work now. */
   readonly openEnds: () => Array<End>
   /** A new key pair, as random as everything here. */
@@ -146,6 +149,7 @@ export const make = Effect.fnUntraced(function*(
     violations,
     partitions: new Set(),
     liars: new Set(),
+    leftAsleep: new Map(),
     openEnds: () => streams.ends.filter((end) => end.ended === undefined),
     freshKeys,
     later: (delay, effect) => Effect.asVoid(Effect.forkIn(Effect.andThen(Effect.sleep(delay), effect), scope))

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { RelayFault } from "../RelayFaults.ts"
 import { maxSize } from "./Payload.ts"
 import type { SimulatedRelay } from "./SimulatedRelay.ts"
+import * as Sleeping from "./sleeping.ts"
 import type { World } from "./World.ts"
 
 export interface Action {
@@ -174,6 +175,16 @@ export const actions: ReadonlyArray<Action> = [
   nodeGoes("node loses power", 1, "powerLoss", duration),
   // Long enough for its peers to lose patience, which must not happen in a short world.
   nodeGoes("node stays away", 1, "powerLoss", ({ dice, isLong }) => isLong ? dice.between(33_000, 40_000) : undefined),
+  action("sleep", 4, (world) => {
+    const sleepers = Sleeping.chooseForSleep(world)
+    return sleepers &&
+      Effect.forEach(sleepers, (sleeper) => Sleeping.change(world, sleeper, "sleep"), { discard: true })
+  }),
+  // Whoever still sleeps when the faults end is woken then.
+  action("wake", 4, (world) => {
+    const sleeper = world.dice.pick(Sleeping.asleep(world))
+    return sleeper && Sleeping.change(world, sleeper, "wake")
+  }),
   action("node rotates its key", 1, (world) => {
     const node = world.dice.pick(world.nodes)!
     if (!node.isUp()) return undefined

@@ -22,6 +22,7 @@ export const transitions: ReadonlyArray<string> = [
   "lossy sent",
   "lossy received",
   "send buffer full",
+  "relay stopped asleep",
   "relay dropped",
   "relay duplicated",
   "relay reordered",
@@ -39,6 +40,7 @@ export const recoveries: ReadonlyArray<string> = [
   "relay back",
   "relay honest again",
   "node back",
+  "relay started again",
   "established again",
   "settled"
 ]
