@@ -7,6 +7,7 @@ import { ReceiveWindow } from "../../src/protocol/net-crypto/ReceiveWindow.ts"
 import { ReplayWindow } from "../../src/protocol/net-crypto/ReplayWindow.ts"
 import { SendWindow } from "../../src/protocol/net-crypto/SendWindow.ts"
 import { ConnectionTable } from "../../src/protocol/registry/ConnectionTable.ts"
+import { PeerSlots, type Slot } from "../../src/protocol/registry/PeerSlots.ts"
 
 /** Plants a mistake for the rest of the process. */
 export const plantedBugs: Readonly<Record<string, () => void>> = {
@@ -41,6 +42,9 @@ export const plantedBugs: Readonly<Record<string, () => void>> = {
       return {
         ...path,
         peer: path.peer,
+        get isAsleep() {
+          return path.isAsleep
+        },
         close: () => {
           const held = Array.from(this.relays).flatMap((entry) =>
             Array.from(entry.slots).filter((slot) => slot.peer === path).map((slot) => ({ entry, slot }))
@@ -53,6 +57,39 @@ export const plantedBugs: Readonly<Record<string, () => void>> = {
       }
     }
   },
+  /** The relays that were left while a peer slept count as connected again when it wakes, and are not dialled. */
+  "stuck-sleep": () => {
+    const { openPeer } = ConnectionTable.prototype
+    ConnectionTable.prototype.openPeer = function(key, events) {
+      const path = openPeer.call(this, key, events)
+      const { wake } = path
+      return Object.assign(path, {
+        wake: () => {
+          for (const { entry } of path instanceof PeerSlots ? path.slots : []) {
+            if (entry.intent === "asleep") entry.intent = "up"
+          }
+          wake()
+        }
+      })
+    }
+  },
+  /** When the carrier is lost or given up, one takes over on which the peer is not online, if there is such a one. */
+  "wrong-standby": () => {
+    const { openPeer } = ConnectionTable.prototype
+    const { onOffline } = PeerSlots.prototype
+    PeerSlots.prototype.onOffline = function(slot) {
+      const isLoss = slot.carrier === this.carrier()
+      onOffline.call(this, slot)
+      if (isLoss) useWrong(this, slot)
+    }
+    ConnectionTable.prototype.openPeer = function(key, events) {
+      const path = openPeer.call(this, key, events)
+      const { moveOn } = path
+      return Object.assign(path, {
+        moveOn: () => moveOn() && path instanceof PeerSlots && useWrong(path)
+      })
+    }
+  },
   /** Replayed packets are taken. Lossless ones are caught by their numbers; lossy ones arrive twice. */
   "no-replay-check": () => {
     ReplayWindow.prototype.has = () => false
@@ -61,4 +98,18 @@ export const plantedBugs: Readonly<Record<string, () => void>> = {
   "deaf-to-strangers": () => {
     CryptoPeer.prototype.onUnboundPacket = () => undefined
   }
+}
+
+let wrongCarrier = 0
+
+/** Gives the traffic to a relay where the peer is not online; true, as `moveOn` of a path that has moved. */
+const useWrong = (peer: PeerSlots, except?: Slot): true => {
+  const wrong = peer.slots.find((slot) => slot !== except && slot.status !== "online")
+  if (wrong === undefined) return true
+  const { status } = wrong
+  wrong.status = "online"
+  wrong.carrier = --wrongCarrier
+  peer.prefer(wrong.carrier)
+  wrong.status = status
+  return true
 }
