@@ -1,0 +1,123 @@
+import { describe, expect, it } from "vitest"
+import { PathProbes } from "../../../src/protocol/net-crypto/PathProbes.ts"
+import type { PeerPath } from "../../../src/protocol/registry/PeerPath.ts"
+import * as EntropySeeded from "../../../src/testing/EntropySeeded.ts"
+
+/** A path with these standbys, which records what it is told. */
+const pathWith = (standbys: Array<number>) => {
+  const log: Array<string> = []
+  const echoes: Array<Uint8Array> = []
+  const full = new Set<number>()
+  const path = {
+    standbys: () => standbys,
+    sendVia: (carrier: number, frame: Uint8Array, length: number) => {
+      if (full.has(carrier)) return false
+      log.push(`ask ${carrier}`)
+      echoes.push(frame.slice(2, length))
+      return true
+    },
+    judge: (carrier: number, delivered: boolean) => log.push(`${carrier} ${delivered ? "delivers" : "fails"}`),
+    prefer: (carrier: number) => log.push(`prefer ${carrier}`)
+  } as unknown as PeerPath
+  return { path, log, echoes, full, standbys }
+}
+
+const question = (echoId: Uint8Array) => Uint8Array.of(24, ...echoId)
+const frame = new Uint8Array(200)
+
+const probing = (...standbys: Array<number>) => {
+  const probes = new PathProbes(EntropySeeded.make(1).fill, 0)
+  const fake = pathWith(standbys)
+  const at = (now: number, lag = 0) => probes.onTimer(now, lag, fake.path, frame, question)
+  const answer = (echo: number, now: number, least = 100) => probes.onAnswer(fake.echoes[echo]!, now, fake.path, least)
+  return { ...fake, probes, at, answer }
+}
+
+describe("PathProbes", () => {
+  it("T33: each standby is asked a second after the session began, and then every half minute, with an echo of its own", () => {
+    const { at, echoes, log, probes } = probing(7, 8)
+    expect(probes.deadline).toBe(1_000)
+    at(999)
+    expect(log).toEqual([])
+    at(1_000)
+    expect(log).toEqual(["ask 7", "ask 8"])
+    expect(echoes.every((echo) => echo.length === 8)).toBe(true)
+    expect(echoes[0]).not.toEqual(echoes[1])
+    expect(probes.deadline).toBe(4_000)
+    at(4_000)
+    at(30_999)
+    expect(log.filter((line) => line.startsWith("ask")).length).toBe(2)
+    at(31_000)
+    expect(log.filter((line) => line.startsWith("ask")).length).toBe(4)
+  })
+
+  it("T33: one that says nothing for three seconds has failed, once; one that answers delivers", () => {
+    const { answer, at, log, probes } = probing(7, 8)
+    at(1_000)
+    expect(answer(1, 1_050)).toBe(true)
+    at(3_999)
+    expect(log.slice(2)).toEqual(["8 delivers"])
+    at(4_000)
+    at(5_000)
+    expect(log.slice(2)).toEqual(["8 delivers", "7 fails"])
+    expect(probes.deadline).toBe(31_000)
+    // Too late, and a second answer: they are nobody's.
+    expect([answer(0, 4_100), answer(1, 4_100)]).toEqual([false, false])
+    expect(log.length).toBe(4)
+  })
+
+  it("an answer to somebody else's question is not ours", () => {
+    const { at, log, path, probes } = probing(7)
+    at(1_000)
+    expect(probes.onAnswer(new Uint8Array(8), 1_010, path, 100)).toBe(false)
+    expect(log).toEqual(["ask 7"])
+  })
+
+  it("a standby that is full is not asked, and not blamed for it", () => {
+    const { at, full, log } = probing(7, 8)
+    full.add(7)
+    at(1_000)
+    at(4_000)
+    expect(log).toEqual(["ask 8", "8 fails"])
+  })
+
+  it("time in which our event loop did not run is nobody's failure", () => {
+    const { answer, at, log, probes } = probing(7)
+    at(1_000)
+    at(6_000, 4_000)
+    expect(log).toEqual(["ask 7"])
+    expect(probes.deadline).toBe(8_000)
+    expect(answer(0, 7_999)).toBe(true)
+    expect(log).toEqual(["ask 7", "7 delivers"])
+  })
+
+  it("the carrier is left for a standby with less than half its round trip, if it saves more than 50 ms", () => {
+    for (
+      const [least, roundTrip, isBetter] of [
+        [300, 100, true],
+        [300, 149, true],
+        [300, 151, false],
+        [90, 30, true],
+        [90, 41, false],
+        [60, 1, true],
+        [50, 1, false],
+        [Infinity, 1, false]
+      ] as const
+    ) {
+      const { answer, at, log } = probing(7)
+      at(1_000)
+      answer(0, 1_000 + roundTrip, least)
+      expect([least, roundTrip, log.at(-1) === "prefer 7"]).toEqual([least, roundTrip, isBetter])
+    }
+  })
+
+  it("standbys that come later are asked in the next round; with none there is nothing to do", () => {
+    const { at, log, standbys } = probing()
+    at(1_000)
+    standbys.push(9)
+    at(20_000)
+    expect(log).toEqual([])
+    at(31_000)
+    expect(log).toEqual(["ask 9"])
+  })
+})
