@@ -73,6 +73,26 @@ export const plantedBugs: Readonly<Record<string, () => void>> = {
       })
     }
   },
+  /** The peers that share a relay with one that falls asleep lose it as well. */
+  "careless-sleep": () => {
+    const { openPeer } = ConnectionTable.prototype
+    ConnectionTable.prototype.openPeer = function(key, events) {
+      const path = openPeer.call(this, key, events)
+      const { sleep } = path
+      return Object.assign(path, {
+        sleep: () => {
+          for (const { entry } of path instanceof PeerSlots ? path.slots : []) {
+            for (const slot of entry.slots) {
+              if (slot.peer === path || slot.status !== "online") continue
+              slot.status = "registered"
+              slot.peer.onOffline(slot)
+            }
+          }
+          sleep()
+        }
+      })
+    }
+  },
   /** When the carrier is lost or given up, one takes over on which the peer is not online, if there is such a one. */
   "wrong-standby": () => {
     const { openPeer } = ConnectionTable.prototype
