@@ -22,6 +22,8 @@ import { SilenceWatch } from "./SilenceWatch.ts"
 const recallInterval = 500
 /** It is asked again within that time, so that one lost packet does not end a session that works. */
 const lastAskInterval = 80
+/** After so many unanswered tries of a call its carrier is suspected. */
+const patientTries = 2
 /** A repeated handshake is answered again, but not more often than this. */
 const answerInterval = 100
 
@@ -298,6 +300,11 @@ export class CryptoPeer implements PeerPathEvents {
       if (attempt.tries < handshakeTries || (this.#current !== undefined && !attempt.isHandshake)) {
         // A suspected session is asked in the same breath, over the same way.
         this.#current?.sendRequest(now)
+        if (this.#current === undefined && attempt.tries >= patientTries) {
+          // The relay that carries us may only say that the peer is there. A change of carrier comes back here.
+          attempt.nextAt = Infinity
+          this.path.moveOn()
+        }
         this.#send(attempt, this.path)
       } else {
         const stage = attempt.isHandshake ? "Handshake" : "CookieRequest"

@@ -97,6 +97,8 @@ export class PeerSlots implements PeerPath {
   readonly send = (frame: Uint8Array, length: number, urgent: boolean): SendOutcome => {
     const active = this.#active
     if (active === undefined) return this.#sendOob(frame, length)
+    // A relay that only says that the peer is there must not be the only way to call it: control packets go as if it had not said so.
+    if (urgent && active.suspicion.isQuarantined(this.#options.now())) this.#sendOob(frame, length)
     if (sendThrough(active, frame, length, urgent)) return "sent"
     if (!this.#isStuck(active)) return "blocked"
     // It took nothing for too long: the next relay that takes it is used; the full one is not dropped (rows T23, T24).
