@@ -1,0 +1,195 @@
+/**
+ * Relays that connect, answer every ping and still do not do their work (row T33): two whole nodes over real relays with a fault hook,
+ * on the network inside the process.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as ConnectionRegistryLive from "../../src/layers/ConnectionRegistryLive.ts"
+import * as NetCryptoBridgeLive from "../../src/layers/NetCryptoBridgeLive.ts"
+import * as NetCryptoLive from "../../src/layers/NetCryptoLive.ts"
+import * as RelayClientLive from "../../src/layers/RelayClientLive.ts"
+import { ConnectionRegistry, type RegistryEvent } from "../../src/services/ConnectionRegistry.ts"
+import { Identity } from "../../src/services/Identity.ts"
+import { NetCrypto } from "../../src/services/NetCrypto.ts"
+import { RelayServer } from "../../src/services/RelayServer.ts"
+import { RelayTransport } from "../../src/services/RelayTransport.ts"
+import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
+import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
+import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
+import { RelayFaults } from "../../src/testing/RelayFaults.ts"
+import * as RelayServerFaulty from "../../src/testing/RelayServerFaulty.ts"
+import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
+import { collect, forkNow, numbered, numberOf, within } from "../utils/cryptoNode.ts"
+import { keyPairFrom, plainCrypto } from "../utils/plainCrypto.ts"
+
+const port = 33_445
+const hostOf = (n: number): string => `relay-${n}.test`
+
+const platform = (machine: string, seed: number) =>
+  Effect.map(MemoryNetwork, (network) =>
+    Layer.mergeAll(
+      Layer.succeed(RelayTransport, network.transport(machine)),
+      Layer.succeed(ToxCrypto, plainCrypto),
+      EntropySeeded.layer(seed)
+    ))
+
+const startRelay = Effect.fnUntraced(function*(n: number, latency: number) {
+  const network = yield* MemoryNetwork
+  const server = RelayServerFaulty.layer({ host: hostOf(n), port, keyPair: keyPairFrom(0x10 * n) })
+  const context = yield* Layer.build(Layer.fresh(Layer.provide(server, yield* platform(hostOf(n), n))))
+  const { address } = Context.get(context, RelayServer)
+  network.conditions(address, { latency })
+  return { address, faults: Context.get(context, RelayFaults) }
+})
+
+const startNode = Effect.fnUntraced(function*(n: number) {
+  const keys = { identity: keyPairFrom(0x81 + 0x10 * n), dht: keyPairFrom(0x88 + 0x10 * n) }
+  const context = yield* Layer.build(Layer.fresh(
+    NetCryptoLive.layer.pipe(
+      Layer.provide(NetCryptoBridgeLive.layer),
+      Layer.provideMerge(ConnectionRegistryLive.layer),
+      Layer.provide(RelayClientLive.layer),
+      Layer.provide(Layer.succeed(Identity, keys)),
+      Layer.provide(yield* platform(`node-${n}`, 100 + n))
+    )
+  ))
+  const registry = Context.get(context, ConnectionRegistry)
+  const events: Array<RegistryEvent> = []
+  yield* Effect.forkScoped(Stream.runForEach(registry.events, (event) => Effect.sync(() => events.push(event))))
+  yield* Effect.yieldNow
+  yield* Effect.yieldNow
+  return { keys, registry, events, netCrypto: Context.get(context, NetCrypto) }
+})
+type Node = Effect.Success<ReturnType<typeof startNode>>
+
+const carrierOf = ({ events }: Node): string | undefined => {
+  const last = events.findLast((event) => event._tag === "CarrierChanged")
+  return last?.relay?.host
+}
+const carrierChanges = ({ events }: Node): number => events.filter(({ _tag }) => _tag === "CarrierChanged").length
+
+/** Relays and two nodes on them, not connected to each other yet. */
+const stage = Effect.fnUntraced(function*(count: number, latency: number) {
+  const relays = yield* Effect.forEach(Array.from({ length: count }, (_, i) => i + 1), (n) => startRelay(n, latency))
+  const a = yield* startNode(1)
+  const b = yield* startNode(2)
+  yield* b.netCrypto.setAcceptPolicy(() => true)
+  const address = (relayNumbers: ReadonlyArray<number>) => ({
+    identityKey: b.keys.identity.publicKey,
+    dhtKey: b.keys.dht.publicKey,
+    relays: relayNumbers.map((n) => relays[n - 1]!.address)
+  })
+  return { relays, a, b, address }
+})
+
+const connected = Effect.fnUntraced(function*(count: number, latency: number) {
+  const { a, address, b, relays } = yield* stage(count, latency)
+  for (const relay of relays) for (const node of [a, b]) yield* node.registry.addRelay(relay.address)
+  yield* TestClock.adjust(1_000)
+  const accepting = yield* forkNow(b.netCrypto.accept)
+  const calling = yield* forkNow(a.netCrypto.connect(address(relays.map((_, i) => i + 1))))
+  const from = collect(yield* within(calling, 9_000))
+  const to = collect(yield* within(accepting, 9_000))
+  yield* TestClock.adjust(20_000)
+  return { relays, a, b, from, to }
+})
+
+const provide = Effect.provide(RelayTransportMemory.layer)
+
+describe("a relay that answers pings and", () => {
+  for (
+    const [what, fault, rest] of [
+      ["drops everything", { drop: 1 }, 2_000],
+      ["drops 30 %", { drop: 0.3 }, 2_000],
+      ["drops 60 %", { drop: 0.6 }, 2_000],
+      ["delays everything by three seconds", { delay: 3_000 }, 2_000]
+    ] as const
+  ) {
+    it.effect(
+      `T33: ${what} is left within ${rest} ms, not used again soon, and never fewer than three are connected`,
+      () =>
+        Effect.gen(function*() {
+          const { a, b, from, relays, to } = yield* connected(5, 15)
+          let sent = 0
+          let fewest = Infinity
+          /** Traffic of 200 packets a second; how long nothing arrived at most. */
+          const flow = Effect.fnUntraced(function*(duration: number) {
+            let [gap, longest, before] = [0, 0, to.lossless.length]
+            for (let passed = 0; passed < duration; passed += 10) {
+              for (let i = 0; i < 2; i++) if (from.connection.trySend(numbered(sent, 100))) sent++
+              yield* TestClock.adjust(10)
+              gap = to.lossless.length > before ? 0 : gap + 10
+              longest = Math.max(longest, gap)
+              before = to.lossless.length
+              for (const node of [a, b]) {
+                const statuses = yield* node.registry.relays
+                fewest = Math.min(fewest, statuses.filter(({ state }) => state._tag === "Confirmed").length)
+              }
+            }
+            return longest
+          })
+          yield* flow(2_000)
+          const bad = carrierOf(a)!
+          const { faults } = relays.find(({ address }) => address.host === bad)!
+          faults.set({}, fault)
+          assert.isBelow(yield* flow(rest), rest)
+          assert.notStrictEqual(carrierOf(a), bad)
+          assert.isAbove(to.lossless.length, sent - 200)
+          // It is not tried again in the following half minute, although it says that the peer is online there.
+          const changes = carrierChanges(a)
+          yield* flow(20_000)
+          assert.notStrictEqual(carrierOf(a), bad)
+          assert.isAtMost(carrierChanges(a) - changes, 2)
+          assert.isAtLeast(fewest, 3)
+          yield* TestClock.adjust(5_000)
+          assert.deepStrictEqual(to.lossless.map(numberOf), Array.from({ length: sent }, (_, i) => i))
+        }).pipe(Effect.scoped, provide),
+      20_000
+    )
+  }
+
+  it.effect("T33: says that a peer is online when it is not: the call finds its way over the others", () =>
+    Effect.gen(function*() {
+      const { a, address, b, relays } = yield* stage(3, 15)
+      // The liar knows only the caller, and claims the callee at once.
+      relays[0]!.faults.set({}, { claimOnline: true })
+      for (const n of [2, 3]) yield* b.registry.addRelay(relays[n - 1]!.address)
+      yield* TestClock.adjust(1_000)
+      const accepting = yield* forkNow(b.netCrypto.accept)
+      const calling = yield* forkNow(a.netCrypto.connect(address([1, 2, 3])))
+      const from = collect(yield* within(calling, 2_500))
+      const to = collect(yield* within(accepting, 2_000))
+      for (let i = 0; i < 50; i++) from.connection.trySend(numbered(i))
+      yield* TestClock.adjust(2_000)
+      assert.strictEqual(to.lossless.length, 50)
+      assert.notStrictEqual(carrierOf(a), hostOf(1))
+    }).pipe(Effect.scoped, provide))
+})
+
+describe("a healthy relay", () => {
+  it.effect(
+    "T33: is never left or quarantined in an hour with 300 ms latency and 1 % loss",
+    () =>
+      Effect.gen(function*() {
+        const { a, b, from, relays, to } = yield* connected(3, 75)
+        for (const { faults } of relays) faults.set({}, { drop: 0.01, delay: 150 })
+        yield* TestClock.adjust(5_000)
+        const before = [carrierChanges(a), carrierChanges(b)]
+        let sent = 0
+        for (let passed = 0; passed < 3_600_000; passed += 1_000) {
+          // A trickle, and a burst now and then.
+          const burst = passed % 60_000 === 0 ? 100 : 1
+          for (let i = 0; i < burst; i++) if (from.connection.trySend(numbered(sent, 200))) sent++
+          yield* TestClock.adjust(1_000)
+        }
+        yield* TestClock.adjust(10_000)
+        assert.deepStrictEqual(to.lossless.map(numberOf), Array.from({ length: sent }, (_, i) => i))
+        assert.deepStrictEqual([carrierChanges(a), carrierChanges(b)], before)
+      }).pipe(Effect.scoped, provide),
+    60_000
+  )
+})
