@@ -10,15 +10,25 @@ import type { PeerPath } from "../registry/PeerPath.ts"
 /** After a session has been established, and between two rounds. Milliseconds, as all below. */
 const firstRound = 1_000
 const roundInterval = 30_000
-/** How long an answer may take. */
-const answerTime = 3_000
+/** It is asked again after so long, so that one lost packet is no proof, and accused when the last question has had as long. */
+const askInterval = 1_000
+const asks = 3
 /** The carrier is left for a relay with less than half its round trip, if that saves at least this much. */
 const worthMoving = 50
+
+interface Asked {
+  readonly echoId: Uint8Array
+  readonly carrier: number
+  /** When it was asked first: an answer is not taken for a quicker one than it is. */
+  sentAt: number
+  nextAt: number
+  tries: number
+}
 
 export class PathProbes {
   readonly #fill: Fill
   /** Echo ids that have not come back, oldest first. */
-  readonly #asked = new Map<string, { readonly carrier: number; sentAt: number }>()
+  readonly #asked = new Map<string, Asked>()
   #roundAt: number
 
   constructor(fill: Fill, now: number) {
@@ -28,8 +38,9 @@ export class PathProbes {
 
   /** When `onTimer` has something to do. */
   get deadline(): number {
-    for (const { sentAt } of this.#asked.values()) return Math.min(this.#roundAt, sentAt + answerTime)
-    return this.#roundAt
+    let at = this.#roundAt
+    for (const { nextAt } of this.#asked.values()) at = Math.min(at, nextAt)
+    return at
   }
 
   /**
@@ -43,19 +54,35 @@ export class PathProbes {
     frame: Uint8Array,
     question: (echoId: Uint8Array) => Uint8Array
   ): void {
+    const send = (asked: Asked): boolean => {
+      const packet = question(asked.echoId)
+      frame.set(packet, 1)
+      asked.tries++
+      asked.nextAt = now + askInterval
+      return path.sendVia(asked.carrier, frame, packet.length + 1)
+    }
     for (const [echo, asked] of this.#asked) {
       asked.sentAt += lag
-      if (asked.sentAt + answerTime > now) continue
+      asked.nextAt += lag
+      if (asked.nextAt > now) continue
+      if (asked.tries < asks) {
+        send(asked)
+        continue
+      }
       this.#asked.delete(echo)
       path.judge(asked.carrier, false)
     }
     if (now < this.#roundAt) return
     this.#roundAt = now + roundInterval
     for (const carrier of path.standbys()) {
-      const echoId = randomBytes(this.#fill, echoIdSize)
-      const packet = question(echoId)
-      frame.set(packet, 1)
-      if (path.sendVia(carrier, frame, packet.length + 1)) this.#asked.set(toHex(echoId), { carrier, sentAt: now })
+      const asked: Asked = {
+        echoId: randomBytes(this.#fill, echoIdSize),
+        carrier,
+        sentAt: now,
+        nextAt: now,
+        tries: 0
+      }
+      if (send(asked)) this.#asked.set(toHex(asked.echoId), asked)
     }
   }
 
