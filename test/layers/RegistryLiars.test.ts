@@ -172,7 +172,7 @@ describe("a relay that answers pings and", () => {
 
 describe("a healthy relay", () => {
   it.effect(
-    "T33: is never left or quarantined in an hour with 300 ms latency and 1 % loss",
+    "T33: is never left in an hour with 300 ms latency and 1 % loss",
     () =>
       Effect.gen(function*() {
         const { a, b, from, relays, to } = yield* connected(3, 75)
