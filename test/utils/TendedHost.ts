@@ -105,11 +105,16 @@ export class TendedHost extends FakeHost {
         if (entry.intent === "up" && !this.down.has(n)) this.relays.confirm(n)
         continue
       }
-      for (const peer of [...link.outstanding].map((hex) => Number.parseInt(hex.slice(0, 2), 16))) {
+      // What is reported may be answered by closing or leaving: look again before each step.
+      for (const hex of [...link.outstanding]) {
+        if (!link.outstanding.has(hex)) continue
+        const peer = Number.parseInt(hex.slice(0, 2), 16)
         if (this.refusing.has(n)) link.refuse(peer)
         else link.grant(peer)
       }
-      for (const [id, { peer, state }] of [...link.ids]) {
+      for (const id of [...link.ids.keys()]) {
+        const { peer, state } = link.ids.get(id) ?? {}
+        if (peer === undefined) continue
         const isThere = this.whereabouts.get(Number.parseInt(peer.slice(0, 2), 16))?.has(n) === true
         if (isThere && state === "registered") link.online(id)
         if (!isThere && state === "online") link.offline(id)
