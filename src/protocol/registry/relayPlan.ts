@@ -63,7 +63,13 @@ export const planRelays = (
     entry.intent === "up" && entry.link === undefined && entry.upSince + options.connectTime > now
   )
   for (const entry of connecting) nextAt = Math.min(nextAt, entry.upSince + options.connectTime)
-  for (const peer of awake) nextAt = Math.min(nextAt, startForPeer(peer, start, options))
+  for (const peer of awake) {
+    nextAt = Math.min(nextAt, startForPeer(peer, start, options))
+    for (const { status, suspicion } of peer.slots) {
+      // By then it counts as one of those that the peer has.
+      if (status === "online" && suspicion.isQuarantined(now)) nextAt = Math.min(nextAt, suspicion.quarantinedUntil + 1)
+    }
+  }
   startForMinimum(entries, [...chosen, ...connecting], start, options)
   startForOnion(entries, onion.size + connecting.length, start, options)
   return { start, stop, surplus, onion, nextAt }

@@ -55,6 +55,18 @@ describe("a relay that does not deliver", () => {
     expect(host.log.filter((event) => event.startsWith("1 over")).length).toBe(moves)
   })
 
+  it("T33: it does not stay in the place of a trusted one because another peer needs it", () => {
+    const host = new TendedHost(peersOnly)
+    const { path } = host.meet(1, [1, 2, 3, 4])
+    host.meet(2, [1])
+    path.moveOn()
+    host.pass(25_000)
+    expect(host.connected).toEqual([1, 2, 3, 4])
+    host.pass(60 * minute)
+    // Trusted again, it is the one that both share.
+    expect(host.connected).toHaveLength(3)
+  })
+
   it("T33: in quarantine it is nobody's choice while another is there, and afterwards it is one again", () => {
     const host = new TendedHost(peersOnly)
     const { path } = host.meet(1, [1, 2, 3])
@@ -107,9 +119,11 @@ describe("a relay that does not deliver", () => {
     const [two, three] = path.standbys()
     path.judge(two!, false)
     expect(path.standbys()).toEqual([three, two])
-    path.judge(two!, true)
     path.judge(three!, false)
     expect(path.standbys()).toEqual([two, three])
+    path.judge(three!, true)
+    expect(path.standbys()).toEqual([three, two])
+    for (let i = 0; i < 4; i++) path.judge(two!, true)
     path.judge(999, false)
     path.prefer(999)
     expect(host.carrierOf(1)).toBe(relayAt(1).host)

@@ -61,6 +61,8 @@ describe("sleep and wake", () => {
     host.settle()
     path.tie(relayAt(5))
     path.tie(relayAt(6))
+    host.settle()
+    expect(host.wanted).toEqual([])
     host.pass(minute)
     expect(host.connected).toEqual([])
     path.wake()

@@ -72,10 +72,13 @@ describe("the relays of peers", () => {
     host.own(1, 2, 3, 4, 5)
     host.pass(20_000)
     expect(host.connected).toEqual([1, 2, 3])
+    host.meet(2, [7])
     const { path } = host.meet(1, [4, 5], [])
     path.tieHome()
     host.settle()
     expect(host.onlineOn(1)).toEqual([4, 5])
+    // The relay of another peer is none that a caller could know of.
+    expect(host.slots(1)).toHaveLength(5)
   })
 
   it("T09: two peers on one relay share one connection to it, and so does the list of our own", () => {
