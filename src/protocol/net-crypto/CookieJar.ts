@@ -16,6 +16,12 @@ export interface CookieBearer {
   readonly dhtKey: PublicKey
 }
 
+/** A cookie that we have opened. `issuedAt` is monotonic milliseconds, rounded down. */
+export interface IssuedCookie {
+  readonly bearer: CookieBearer
+  readonly issuedAt: number
+}
+
 /** How many used cookies are remembered; they expire by themselves long before that with the rate limits in force. */
 const maxUsed = 8_192
 const contentSize = Packet.cookieSize - nonceSize - macSize
@@ -49,15 +55,15 @@ export class CookieJar {
     return cookie
   }
 
-  /** Who the cookie was issued to; undefined when it is not ours, has expired or comes from the future. */
-  open(cookie: Uint8Array, now: number): CookieBearer | undefined {
+  /** Who the cookie was issued to, and when; undefined when it is not ours, has expired or comes from the future. */
+  open(cookie: Uint8Array, now: number): IssuedCookie | undefined {
     const content = new Uint8Array(contentSize)
     const sealed = cookie.length - nonceSize
     if (!this.#cipher.open(content, 0, cookie, nonceSize, sealed, cookie.subarray(0, nonceSize))) return undefined
     const opened = Result.getOrUndefined(Packet.CookieContent.decode(content))
     if (opened === undefined) return undefined
     const age = now - Number(opened.time)
-    return age < 0 || age > this.#lifetime ? undefined : opened
+    return age < 0 || age > this.#lifetime ? undefined : { bearer: opened, issuedAt: Number(opened.time) }
   }
 
   /**

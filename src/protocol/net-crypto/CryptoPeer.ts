@@ -11,7 +11,7 @@ import * as Packet from "../../schema/NetCryptoPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "../registry/PeerPath.ts"
 import { CryptoSession } from "./CryptoSession.ts"
-import { type Candidate, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
+import { type Candidate, cookieQuestion, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
 import * as Handshake from "./netCryptoHandshake.ts"
 import { PathProbes } from "./PathProbes.ts"
 import type { EndReason, PeerHost } from "./PeerHost.ts"
@@ -26,6 +26,8 @@ const lastAskInterval = 80
 const patientTries = 2
 /** A repeated handshake is answered again, but not more often than this. */
 const answerInterval = 100
+/** A packet of an ended session may arrive this long after its sender has ended. */
+const lateness = 250
 
 export class CryptoPeer implements PeerPathEvents {
   readonly identityKey: PublicKey
@@ -37,7 +39,8 @@ export class CryptoPeer implements PeerPathEvents {
   #dhtCipher: Cipher | undefined
   #attempt: Offer | undefined
   #current: CryptoSession | undefined
-  #currentOrigin: PublicKey | undefined
+  /** The peer's session key that made the working session, and since when that works. */
+  #origin: { readonly key: PublicKey; readonly since: number } | undefined
   #candidate: Candidate | undefined
   readonly #silence = new SilenceWatch()
   #probes: PathProbes | undefined
@@ -142,7 +145,10 @@ export class CryptoPeer implements PeerPathEvents {
   onHandshake(opened: Handshake.OpenedHandshake, route: ReplyRoute): void {
     const now = this.#host.now()
     const key = opened.sessionKey
-    if (this.#currentOrigin !== undefined && equalBytes(key, this.#currentOrigin)) return this.path.tie(route.relay)
+    if (this.#origin !== undefined && equalBytes(key, this.#origin.key)) return this.path.tie(route.relay)
+    // Held back by a relay: a peer that was restarted answers a cookie younger than the session, and than all its packets.
+    const heard = (this.#current?.lastReceivedAt ?? -Infinity) - lateness
+    if (opened.issuedAt < Math.max(heard, this.#origin?.since ?? -Infinity)) return
     const waiting = this.#candidate
     if (waiting !== undefined && equalBytes(key, waiting.origin)) {
       waiting.path.tie(route.relay)
@@ -171,7 +177,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#candidate = { session, offer, origin: key, path }
     // A peer that has another key than before has not kept what we sent it.
     if (!offer.isHandshake || waiting !== undefined) {
-      this.#answer(offer, opened.innerCookie, dhtKey, now)
+      toHandshake(offer, this.#host, this.identityKey, dhtKey, opened.innerCookie, now)
       this.#send(offer, path)
     }
     session.sendRequest(now)
@@ -223,13 +229,14 @@ export class CryptoPeer implements PeerPathEvents {
   #watch(session: CryptoSession, now: number): void {
     const cookie = this.#silence.proof(now, session.lastReceivedAt)
     if (cookie !== undefined && this.#attempt !== undefined) {
-      this.#answer(this.#attempt, cookie, this.path.peer, now)
+      toHandshake(this.#attempt, this.#host, this.identityKey, this.path.peer, cookie, now)
       return this.#send(this.#attempt, this.path)
     }
     const isSilent = now >= this.#suspectAt(session)
     if (!isSilent && this.#attempt !== undefined && !this.#attempt.isHandshake) this.#forgetAttempt()
     if (isSilent && this.#attempt === undefined) {
       this.#attempt = this.#question(now)
+      this.#silence.asked(now)
       session.sendRequest(now)
       this.#send(this.#attempt, this.path)
     }
@@ -243,8 +250,9 @@ export class CryptoPeer implements PeerPathEvents {
     const response = this.#dhtCipher && Handshake.openCookieResponse(bytes, this.#dhtCipher)
     if (response === undefined) return
     const now = this.#host.now()
-    const least = this.#current?.congestion.leastRoundTrip ?? Infinity
-    if (this.#probes?.onAnswer(response.echoId, now, this.path, least) === true) return
+    if (this.#probes?.onAnswer(response.echoId, now, this.path, this.#current?.congestion.leastRoundTrip) === true) {
+      return
+    }
     const offer = this.#attempt
     if (offer === undefined || offer.isHandshake || !equalBytes(response.echoId, offer.echoId)) return
     if (this.#current !== undefined) {
@@ -252,7 +260,7 @@ export class CryptoPeer implements PeerPathEvents {
       this.#silence.answered(response.cookie, now)
       return this.#host.wake(this)
     }
-    this.#answer(offer, response.cookie, this.path.peer, now)
+    toHandshake(offer, this.#host, this.identityKey, this.path.peer, response.cookie, now)
     this.#send(offer, this.path)
     this.#host.wake(this)
   }
@@ -264,7 +272,7 @@ export class CryptoPeer implements PeerPathEvents {
     const oldPath = this.path
     this.#candidate = undefined
     this.#current = session
-    this.#currentOrigin = candidate.origin
+    this.#origin = { key: candidate.origin, since: Math.floor(this.#host.now()) }
     this.path = candidate.path
     this.#silence.online(this.path.carrier() !== 0, this.#host.now())
     this.#probes = new PathProbes(this.#host.fill, this.#host.now())
@@ -286,7 +294,7 @@ export class CryptoPeer implements PeerPathEvents {
   #end(session: CryptoSession, reason: EndReason): void {
     if (this.#current !== session) return
     this.#current = undefined
-    this.#currentOrigin = undefined
+    this.#origin = undefined
     session.dispose()
     this.#forgetAttempt()
     this.#host.onEnded(this, session, reason)
@@ -309,7 +317,7 @@ export class CryptoPeer implements PeerPathEvents {
       } else {
         const stage = attempt.isHandshake ? "Handshake" : "CookieRequest"
         this.#forgetAttempt()
-        if (this.#current === undefined && this.#candidate === undefined) this.#host.onEnded(this, undefined, stage)
+        if (this.isIdle) this.#host.onEnded(this, undefined, stage)
       }
     }
     const candidate = this.#candidate
@@ -320,24 +328,13 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   #question(now: number): Offer {
-    const { crypto, fill } = this.#host
-    const offer = makeOffer(crypto, fill, now)
-    offer.packet = this.#ask(offer.echoId)
-    return offer
+    const offer = makeOffer(this.#host.crypto, this.#host.fill, now)
+    return Object.assign(offer, { packet: this.#ask(offer.echoId) })
   }
 
   /** A cookie request with this echo id. */
   #ask(echoId: Uint8Array): Uint8Array {
-    const { dht, fill, identity } = this.#host
-    if (this.#dhtCipher === undefined) return new Uint8Array(0)
-    const ours = { realKey: identity.publicKey, dhtKey: dht.publicKey }
-    return Handshake.cookieRequest(this.#dhtCipher, ours, echoId, fill)
-  }
-
-  #answer(offer: Offer, cookie: Uint8Array, dhtKey: PublicKey, now: number): void {
-    const { crypto, fill, identity, jar } = this.#host
-    const inner = jar.issue({ realKey: this.identityKey, dhtKey }, now)
-    toHandshake(offer, crypto, identity.secretKey, this.identityKey, cookie, inner, fill, now)
+    return this.#dhtCipher === undefined ? new Uint8Array(0) : cookieQuestion(this.#host, this.#dhtCipher, echoId)
   }
 
   /** Only what a route accepted counts as a try (protocol, section 5): otherwise a new relay is waited for. */

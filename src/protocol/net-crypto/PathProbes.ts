@@ -89,7 +89,7 @@ export class PathProbes {
   /**
    * Takes the echo of a cookie response; false when it answers none of our probes. `leastRoundTrip` is the carrier's, without its queue.
    */
-  onAnswer(echoId: Uint8Array, now: number, path: PeerPath, leastRoundTrip: number): boolean {
+  onAnswer(echoId: Uint8Array, now: number, path: PeerPath, leastRoundTrip = Infinity): boolean {
     const echo = toHex(echoId)
     const asked = this.#asked.get(echo)
     if (asked === undefined) return false

@@ -12,7 +12,8 @@ const grace = 250
 
 export class SilenceWatch {
   #offlineSince: number | undefined
-  #cookie: { readonly bytes: Uint8Array; readonly since: number; at: number } | undefined
+  #askedAt = Infinity
+  #cookie: { readonly bytes: Uint8Array; at: number } | undefined
 
   /** The peer is online on a relay, or on none. */
   online(isOnline: boolean, now: number): void {
@@ -36,19 +37,25 @@ export class SilenceWatch {
     return this.#cookie?.at ?? Infinity
   }
 
+  /** The peer is being asked, for the first time in this silence: by the session and for a cookie. */
+  asked(now: number): void {
+    this.#askedAt = now
+  }
+
   /** The suspected peer answered a cookie request. */
   answered(cookie: Uint8Array, now: number): void {
-    this.#cookie ??= { bytes: cookie.slice(), since: now, at: now + grace }
+    this.#cookie ??= { bytes: cookie.slice(), at: now + grace }
   }
 
   /**
-   * The cookie with which to call the peer anew, once: undefined while the proof is incomplete, or when the session was heard after all.
+   * The cookie with which to call the peer anew, once: undefined while the proof is incomplete, or when the session was heard since the
+   * first question. Its answer may come just before the cookie, so it is the question that counts.
    */
   proof(now: number, heard: number): Uint8Array | undefined {
     const cookie = this.#cookie
     if (cookie === undefined || now < cookie.at) return undefined
     this.#cookie = undefined
-    return heard > cookie.since ? undefined : cookie.bytes
+    return heard >= this.#askedAt ? undefined : cookie.bytes
   }
 
   /** Our event loop did not run for this long. */

@@ -1,9 +1,10 @@
 /** Our side of one handshake: its keys, and the packet that is repeated until it is answered. */
 import type { PublicKey } from "../../schema/Bytes.ts"
 import { echoIdSize } from "../../schema/NetCryptoPacket.ts"
-import type { Crypto, SecretKey } from "../crypto/Crypto.ts"
+import type { Cipher, Crypto, KeyPair } from "../crypto/Crypto.ts"
 import { type Ephemeral, type Fill, makeEphemeral, randomBytes, randomNonce } from "../crypto/ephemeral.ts"
 import type { PeerPath } from "../registry/PeerPath.ts"
+import type { CookieJar } from "./CookieJar.ts"
 import type { CryptoSession } from "./CryptoSession.ts"
 import * as Handshake from "./netCryptoHandshake.ts"
 
@@ -39,19 +40,34 @@ export const makeOffer = (crypto: Crypto, fill: Fill, now: number): Offer => ({
   nextAt: now
 })
 
-/** Makes the offer's packet a handshake; its tries are counted from the beginning. An unusable key leaves it as it was. */
+/** What the packets of a handshake are made of. */
+interface Tools {
+  readonly crypto: Crypto
+  readonly fill: Fill
+  readonly jar: CookieJar
+  readonly identity: KeyPair
+  readonly dht: KeyPair
+}
+
+/** A cookie request with this echo id. `cipher` is the box of both DHT keys. */
+export const cookieQuestion = ({ dht, fill, identity }: Tools, cipher: Cipher, echoId: Uint8Array): Uint8Array =>
+  Handshake.cookieRequest(cipher, { realKey: identity.publicKey, dhtKey: dht.publicKey }, echoId, fill)
+
+/**
+ * Makes the offer's packet a handshake to the holder of these keys, who issued the cookie; its tries are counted from the beginning. An
+ * unusable key leaves it as it was.
+ */
 export const toHandshake = (
   offer: Offer,
-  crypto: Crypto,
-  ourRealSecret: SecretKey,
-  theirRealKey: PublicKey,
-  outerCookie: Uint8Array,
-  innerCookie: Uint8Array,
-  fill: Fill,
+  { crypto, fill, identity, jar }: Tools,
+  realKey: PublicKey,
+  dhtKey: PublicKey,
+  cookie: Uint8Array,
   now: number
 ): void => {
+  const inner = jar.issue({ realKey, dhtKey }, now)
   const content = { baseNonce: offer.baseNonce, sessionKey: offer.ephemeral.publicKey }
-  const packet = Handshake.handshake(crypto, ourRealSecret, theirRealKey, outerCookie, innerCookie, content, fill)
+  const packet = Handshake.handshake(crypto, identity.secretKey, realKey, cookie, inner, content, fill)
   if (packet === undefined) return
   offer.packet = packet
   offer.isHandshake = true

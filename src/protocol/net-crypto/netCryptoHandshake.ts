@@ -96,6 +96,8 @@ export const handshake = (
 /** A handshake that passed every check, and who sent it. All arrays are copies. */
 export interface OpenedHandshake extends HandshakeOffer {
   readonly bearer: CookieBearer
+  /** When we issued the cookie that it answers, monotonic milliseconds, rounded down. */
+  readonly issuedAt: number
   /** Issued by the sender, for our answer. */
   readonly innerCookie: Uint8Array
 }
@@ -113,8 +115,9 @@ export const openHandshake = (
   isWanted: (bearer: CookieBearer) => boolean
 ): OpenedHandshake | undefined => {
   const packet = Result.getOrUndefined(Packet.Handshake.decode(bytes))
-  const bearer = packet && jar.open(packet.cookie, now)
-  if (packet === undefined || bearer === undefined || !isWanted(bearer)) return undefined
+  const issued = packet && jar.open(packet.cookie, now)
+  if (packet === undefined || issued === undefined || !isWanted(issued.bearer)) return undefined
+  const { bearer, issuedAt } = issued
   const cipher = crypto.box(bearer.realKey, ourRealSecret)
   if (cipher === undefined) return undefined
   const plain = open(cipher, packet.sealed, packet.nonce)
@@ -124,6 +127,7 @@ export const openHandshake = (
   if (!jar.use(packet.cookie, bytes, now)) return undefined
   return {
     bearer,
+    issuedAt,
     baseNonce: content.baseNonce.slice(),
     sessionKey: content.sessionKey.slice() as PublicKey,
     innerCookie: content.cookie.slice()

@@ -20,6 +20,7 @@ describe("SilenceWatch", () => {
   it("the proof is the peer's cookie and 250 ms without a packet of the session; it is given out once", () => {
     const watch = new SilenceWatch()
     expect([watch.isProving, watch.provenAt, watch.proof(1e9, 0)]).toEqual([false, Infinity, undefined])
+    watch.asked(4_000)
     watch.answered(cookie, 5_000)
     expect([watch.isProving, watch.provenAt]).toEqual([true, 5_250])
     expect(watch.proof(5_249, 1_000)).toBeUndefined()
@@ -28,19 +29,25 @@ describe("SilenceWatch", () => {
     expect([watch.isProving, watch.proof(5_251, 1_000)]).toEqual([false, undefined])
   })
 
-  it("a session that is heard within the grace is kept", () => {
+  it("a session that is heard after the first question is kept, also when its answer came before the cookie", () => {
     const watch = new SilenceWatch()
+    watch.asked(4_000)
     watch.answered(cookie, 5_000)
     expect(watch.proof(5_250, 5_001)).toBeUndefined()
     expect(watch.isProving).toBe(false)
-    // What was heard before the answer proves nothing.
     watch.answered(cookie, 6_000)
-    expect(watch.proof(6_250, 6_000)).toEqual(cookie)
+    expect(watch.proof(6_250, 6_000)).toBeUndefined()
+    watch.answered(cookie, 7_000)
+    expect(watch.proof(7_250, 4_000)).toBeUndefined()
+    // What was heard before the question proves nothing.
+    watch.answered(cookie, 8_000)
+    expect(watch.proof(8_250, 3_999)).toEqual(cookie)
   })
 
   it("later answers neither prolong the grace nor replace the cookie, which is a copy", () => {
     const watch = new SilenceWatch()
     const lent = cookie.slice()
+    watch.asked(4_900)
     watch.answered(lent, 5_000)
     lent.fill(9)
     watch.answered(Uint8Array.of(7), 5_200)

@@ -70,7 +70,7 @@ describe("the handshake packets of net_crypto", () => {
     assert.strictEqual(answer.length, 161)
     const opened = Handshake.openCookieResponse(answer, crypto.box(peerDht.publicKey, dht.secretKey)!)!
     assert.deepStrictEqual(opened.echoId, echo)
-    const bearer = jar.open(opened.cookie, 100)!
+    const { bearer } = jar.open(opened.cookie, 100)!
     assert.deepStrictEqual([bearer.realKey, bearer.dhtKey], [real.publicKey, dht.publicKey])
     // The key of the session would open nothing of this: two keys must not share one field.
     assert.isUndefined(Handshake.openCookieResponse(answer, crypto.box(peerDht.publicKey, session.secretKey)!))
