@@ -256,6 +256,31 @@ describe("handshakes", () => {
       assert.deepStrictEqual(end.errors.map(({ reason }) => reason._tag), ["PeerRestarted"])
     }))
 
+  it.effect("a handshake that was held back while the session went on is outdated: dropped, and the session lives", () =>
+    Effect.gen(function*() {
+      const { accepting, peer } = yield* scene()
+      yield* peer.connect
+      const end = collect(yield* within(accepting, 100))
+      peer.send(peer.cookieRequest())
+      yield* settle
+      const cookie = peer.cookie!
+      yield* TestClock.adjust(1_000)
+      // Only the process that has the session can have sent this, so it was alive after it asked for the cookie.
+      peer.send(peer.data(Uint8Array.of(160, 1), 0))
+      yield* settle
+      peer.inbox.length = 0
+      const first = peer.session
+      peer.session = keyPairFrom(0xa1)
+      peer.send(peer.handshake(cookie))
+      yield* settle
+      assert.deepStrictEqual(peer.received(26), [])
+      peer.session = first
+      peer.send(peer.data(Uint8Array.of(160, 2), 1))
+      yield* settle
+      assert.deepStrictEqual(end.lossless, [Uint8Array.of(160, 1), Uint8Array.of(160, 2)])
+      assert.deepStrictEqual(end.errors, [])
+    }))
+
   it.effect("closing while another session is pending forgets both, and a new call works", () =>
     Effect.gen(function*() {
       const { accepting, b, peer } = yield* scene()
