@@ -8,7 +8,7 @@ import { equalBytes, macSize, nonceSize, type PublicKey, toHex } from "../../sch
 import * as Packet from "../../schema/NetCryptoPacket.ts"
 import { allocateSecret } from "../../schema/secretBytes.ts"
 import type { Cipher, Crypto } from "../crypto/Crypto.ts"
-import { type Fill, randomBytes, randomNonce } from "../crypto/ephemeral.ts"
+import { type Fill, randomNonce } from "../crypto/ephemeral.ts"
 
 /** Who asked for a cookie. */
 export interface CookieBearer {
@@ -36,7 +36,7 @@ export class CookieJar {
   /** A jar with a key of its own. `lifetime` is milliseconds. */
   constructor(crypto: Crypto, fill: Fill, lifetime: number) {
     const key = allocateSecret()
-    key.set(randomBytes(fill, key.length))
+    fill(key)
     this.#cipher = crypto.secretBox(Redacted.make(key))
     crypto.wipe(key)
     this.#fill = fill
