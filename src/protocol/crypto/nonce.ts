@@ -34,6 +34,3 @@ export const equal = (a: Uint8Array, b: Uint8Array): boolean => {
   for (let i = a.length - 1; i >= 0; i--) if (a[i] !== b[i]) return false
   return true
 }
-
-/** `increment` under the name that reads well when imported alone. */
-export { increment as incrementNonce }

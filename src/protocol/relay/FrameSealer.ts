@@ -5,7 +5,7 @@
 import { macSize } from "../../schema/Bytes.ts"
 import { frameLengthSize, maxPlaintext } from "../../schema/RelayPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
-import { incrementNonce } from "../crypto/nonce.ts"
+import * as Nonce from "../crypto/nonce.ts"
 import { frameOverhead } from "./RelayFrames.ts"
 
 /** Room for 46 of the largest ordinary data frames; a bulk batch rarely exceeds it. */
@@ -46,7 +46,7 @@ export class FrameSealer {
     batch[at] = body >> 8
     batch[at + 1] = body
     this.#cipher.seal(batch, at + frameLengthSize, plain, 0, length, this.#nonce)
-    incrementNonce(this.#nonce)
+    Nonce.increment(this.#nonce)
     this.#size = at + frameLengthSize + body
   }
 

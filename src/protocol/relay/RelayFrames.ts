@@ -6,7 +6,7 @@
 import { macSize } from "../../schema/Bytes.ts"
 import { frameLengthSize, maxFrameBody, maxPlaintext, minFrameBody } from "../../schema/RelayPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
-import { incrementNonce } from "../crypto/nonce.ts"
+import * as Nonce from "../crypto/nonce.ts"
 
 /** Bytes of a frame on the wire beyond its plaintext: length prefix and tag. */
 export const frameOverhead = frameLengthSize + macSize
@@ -112,7 +112,7 @@ export class RelayFrames {
       this.stop()
       return false
     }
-    incrementNonce(this.#nonce)
+    Nonce.increment(this.#nonce)
     this.#opened++
     if (onFrame(scratch.subarray(0, body - macSize)) === false) this.stop()
     return !this.#stopped
