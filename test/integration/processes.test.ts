@@ -25,7 +25,9 @@ describe("processes", () => {
         assert.isAbove(busy.usage()?.rss ?? 0, 10)
         assert.deepStrictEqual(yield* sink.result, { packets: 100_000, inOrder: true })
         assert.deepStrictEqual(yield* flood.result, { packets: 100_000, inOrder: true })
-        assert.notInclude(sink.seen(), "disconnected")
+        // The flood hangs up when it has finished, which the sink may have seen by now: only what came before its result counts.
+        const events = sink.seen()
+        assert.notInclude(events.slice(0, events.indexOf("done")), "disconnected")
       }),
     60_000
   )
