@@ -1,0 +1,98 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { SessionMuxCounts } from "../protocol/session/sessionMuxOptions.ts"
+import type { PublicKey } from "../schema/Bytes.ts"
+import type { PeerAddress } from "./NetCrypto.ts"
+import type { ByteSession, MessageOptions, MessageSession, SessionOffer, ValueSession } from "./Session.ts"
+import type { SessionError } from "./SessionError.ts"
+
+/** Whether sessions can send now. `up` names the round trip in milliseconds, once there is a measurement. */
+export type PeerLinkState =
+  | { readonly _tag: "Up"; readonly roundTrip: number | undefined }
+  /** There is no link; a new one is being made, or waited for when the peer is the one who calls. */
+  | { readonly _tag: "Down" }
+
+/** One peer and the sessions with it. They live on when the link below is replaced. */
+export interface Peer {
+  readonly identityKey: PublicKey
+  /**
+   * Opens a session of bytes and waits until the peer has accepted it, as long as that takes: put a deadline around it. Closing the
+   * scope breaks the session off unless both directions have ended. `name`: at most 255 bytes of UTF-8, else a defect.
+   */
+  readonly openBytes: (name: string) => Effect.Effect<ByteSession, SessionError, Scope.Scope>
+  /** The same for messages of a type; they travel as JSON. */
+  readonly open: <A>(
+    name: string,
+    schema: Schema.Codec<A, unknown>,
+    options?: MessageOptions
+  ) => Effect.Effect<MessageSession<A>, SessionError, Scope.Scope>
+  /** The same for plain values. */
+  readonly openValues: (
+    name: string,
+    options?: MessageOptions
+  ) => Effect.Effect<ValueSession, SessionError, Scope.Scope>
+  /** The next session that the peer opens. */
+  readonly accept: Effect.Effect<SessionOffer, SessionError>
+  /** The same as a stream. */
+  readonly offers: Stream.Stream<SessionOffer, SessionError>
+  /**
+   * `count` sessions of plain values that both ends make without asking: the first call on one end meets the first on the other, so
+   * both have to make the same calls. Does not wait; what is sent waits until the peer has made its end (rows I10, I11).
+   */
+  readonly makeSessions: (
+    count: number,
+    options?: MessageOptions
+  ) => Effect.Effect<ReadonlyArray<ValueSession>, SessionError, Scope.Scope>
+  /** Milliseconds to the peer's sessions and back over the link in use. Waits while there is none. */
+  readonly ping: Effect.Effect<number, SessionError>
+  /** Turns the peer away, with code 1 (busy) and the message, and ends everything with it once it has been told. Never fails. */
+  readonly refuse: (message: string) => Effect.Effect<void>
+  /** Waits for the end of the whole relation with the peer and tells why. */
+  readonly closed: Effect.Effect<SessionError>
+  readonly link: () => PeerLinkState
+  /** Every change of `link`, the present state first. */
+  readonly links: Stream.Stream<PeerLinkState>
+  /** What has been dropped, refused or batched, by cause. */
+  readonly counts: () => SessionMuxCounts
+}
+
+/**
+ * Peers by public key, and sessions with them (design, "Sessions"). It owns the connections of `NetCrypto` in its context: use one or the
+ * other.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ * import { Causeway, type PeerAddress } from "effect-causeway"
+ *
+ * const Line = Schema.Struct({ from: Schema.String, text: Schema.String })
+ *
+ * const greet = Effect.fnUntraced(function*(address: PeerAddress) {
+ *   const causeway = yield* Causeway
+ *   const peer = yield* causeway.connect(address)
+ *   const chat = yield* peer.open("chat", Line)
+ *   yield* chat.send({ from: "me", text: "hello" })
+ *   yield* chat.end
+ *   yield* chat.delivered
+ * }, Effect.scoped)
+ * ```
+ */
+export class Causeway extends Context.Service<Causeway, {
+  /**
+   * The peer, once a link to it is up. Keeps the link up, and makes a new one when it is lost, until the scope closes; then says goodbye
+   * unless somebody else has the same peer. Fails when the peer does not answer or is no Causeway node; tries for as long as no relay
+   * takes the call, so put a deadline around it.
+   */
+  readonly connect: (address: PeerAddress) => Effect.Effect<Peer, SessionError, Scope.Scope>
+  /** The next peer that has called us. The scope is that of `connect`. */
+  readonly accept: Effect.Effect<Peer, never, Scope.Scope>
+  /**
+   * Who may call, by identity key; the default refuses everybody but peers that are connected already. Asked before any state is kept
+   * for a caller.
+   */
+  readonly setAcceptPolicy: (policy: (identityKey: PublicKey) => boolean) => Effect.Effect<void>
+}>()("causeway/services/Causeway") {}
