@@ -4,6 +4,7 @@
  * to it, is for the sessions to judge; cutting a byte stream into frames is `SessionFrameReader`'s.
  */
 import { instanceIdSize } from "./LinkControl.ts"
+import { valuePayloadSize } from "./SessionValue.ts"
 import * as Field from "./WireField.ts"
 import * as Wire from "./WirePacket.ts"
 import { restText, text8 } from "./WireText.ts"
@@ -97,18 +98,29 @@ export type GoAway = Wire.ValueOf<typeof GoAway>
 export const Datagram = sessionFrame("Datagram", 0x49, { bytes: Field.rest(0, maxPayload) })
 export type Datagram = Wire.ValueOf<typeof Datagram>
 
-/** Whole frames, header included. A new descriptor is added here and, for its size on the wire, in `payloadSize`. */
+/** Whole frames, header included; of the values only bytes, the others are `SessionValue`'s. */
 export const SessionFrame = Wire.union(
   [Bytes, Open, Accept, Reset, Close, Credit, Resume, Ping, Pong, GoAway, Datagram],
   descriptorOffset
 )
 export type SessionFrame = Wire.ValueOf<typeof SessionFrame>
 
+/** Frames that are not values: control frames and datagrams. */
+export const ControlFrame = Wire.union(
+  [Open, Accept, Reset, Close, Credit, Resume, Ping, Pong, GoAway, Datagram],
+  descriptorOffset
+)
+export type ControlFrame = Wire.ValueOf<typeof ControlFrame>
+
 /**
  * How many bytes follow the header: a number where the descriptor says so itself, else the function that turns the u32 length into
  * bytes. `undefined`: no such descriptor.
  */
 export const payloadSize = (descriptor: number): number | ((length: number) => number) | undefined =>
-  SessionFrame.allows(descriptor) ? lengthInBytes : undefined
+  valuePayloadSize(descriptor) ?? (ControlFrame.allows(descriptor) ? lengthInBytes : undefined)
 
 const lengthInBytes = (length: number): number => length
+
+/** Bytes of a value frame before its payload. */
+export const valueHeaderSize = (descriptor: number): number =>
+  typeof valuePayloadSize(descriptor) === "number" ? frameHeaderSize : prefixedHeaderSize

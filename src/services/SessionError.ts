@@ -34,7 +34,45 @@ export class SessionReset extends Schema.TaggedError<SessionReset>()("SessionRes
   }
 }
 
-/** The connection under the session ended. */
+/** The peer did not answer the call. */
+export class PeerNotReached extends Schema.TaggedError<PeerNotReached>()("PeerNotReached", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** The peer's process is another one than before: its end of the sessions is gone. */
+export class PeerRestarted extends Schema.TaggedError<PeerRestarted>()("PeerRestarted", {}) {
+  override get message(): string {
+    return "was restarted or had given us up, so its end of the session is gone; connect again and open a new session"
+  }
+}
+
+/** No message came in the time that was given; the session goes on. */
+export class ReceiveTimedOut extends Schema.TaggedError<ReceiveTimedOut>()("ReceiveTimedOut", {
+  afterMs: Schema.Number
+}) {
+  override get message(): string {
+    return `sent no message for ${this.afterMs} ms; receive again, or give the session up`
+  }
+}
+
+/** A message does not fit the type of its session, or the cap for one frame. */
+export class MessageInvalid extends Schema.TaggedError<MessageInvalid>()("MessageInvalid", {
+  /** `Sent`: ours, and the session goes on; `Received`: the peer's, and the session is broken off. */
+  direction: Schema.Literals(["Sent", "Received"]),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.direction === "Sent"
+      ? `was not sent a message that does not fit the session: ${this.detail}`
+      : `sent a message of another type: ${this.detail}; check that both sides use the same schema`
+  }
+}
+
+/** There was no link to the peer for too long, it said goodbye, or this side gave it up. */
 export class LinkLost extends Schema.TaggedError<LinkLost>()("LinkLost", {
   detail: Schema.String
 }) {
@@ -62,6 +100,10 @@ export const SessionErrorReason = Schema.Union([
   PeerIsNotCauseway,
   SessionRefused,
   SessionReset,
+  PeerNotReached,
+  PeerRestarted,
+  ReceiveTimedOut,
+  MessageInvalid,
   LinkLost,
   ProtocolViolation
 ])

@@ -4,8 +4,20 @@ import * as Context from "effect/Context"
 export interface SessionNumbers {
   /** How long a peer's hello may take; a peer without one is no Causeway node. */
   readonly helloTimeout: number
-  /** Frame bytes of one session that may wait for the application; at least 64 KiB. It bounds memory, and the rate to window / round trip. */
-  readonly window: number
+  /** How long sessions wait for a new link before they end. */
+  readonly resumeTimeout: number
+  /** The pause before a lost peer is called again: at first, and at most; it doubles, and up to half of it is random. */
+  readonly redialPause: number
+  readonly maxRedialPause: number
+  /** A peer that calls, or comes back as another process, has to be taken by `accept` or `connect` within this time. */
+  readonly claimTimeout: number
+  /**
+   * Frame bytes of one session that may wait for the application: at first (at least 64 KiB), and at most. In between the window follows
+   * the rate and the round trip. All sessions with a peer share `windowBudget` beyond their first windows, which bounds memory.
+   */
+  readonly initialWindow: number
+  readonly maxWindow: number
+  readonly windowBudget: number
   /** Consumed bytes after which the peer gets new credit at once, and how long it may wait for less. */
   readonly creditStep: number
   readonly creditInterval: number
@@ -15,11 +27,13 @@ export interface SessionNumbers {
   readonly maxFramePayload: number
   /** The largest frame that is taken from a peer, header included. */
   readonly maxFrameSize: number
+  /** The largest datagram, sent or taken. */
+  readonly maxDatagramSize: number
   /** Replies to the peer that may wait for the link; with more of them nothing is taken from it. */
   readonly replyBacklog: number
   /** Sessions of one peer that may be open or offered at a time; one more is refused as busy. */
   readonly maxIncomingSessions: number
-  /** How long the end of a session may wait for the connection's last acknowledgements. */
+  /** How long saying goodbye to a peer may wait for the link's last acknowledgements. */
   readonly drainTimeout: number
 }
 
@@ -27,14 +41,21 @@ export interface SessionNumbers {
 export const SessionSettings = Context.Reference<SessionNumbers>("causeway/services/SessionSettings", {
   defaultValue: () => ({
     helloTimeout: 5_000,
-    window: 1024 * 1024,
+    resumeTimeout: 120_000,
+    redialPause: 250,
+    maxRedialPause: 5_000,
+    claimTimeout: 10_000,
+    initialWindow: 64 * 1024,
+    maxWindow: 16 * 1024 * 1024,
+    windowBudget: 64 * 1024 * 1024,
     creditStep: 64 * 1024,
     creditInterval: 20,
     sendBuffer: 256 * 1024,
     maxFramePayload: 16 * 1024,
     maxFrameSize: 1024 * 1024,
+    maxDatagramSize: 1_200,
     replyBacklog: 64 * 1024,
-    maxIncomingSessions: 1,
+    maxIncomingSessions: 1_024,
     drainTimeout: 2_000
   })
 })

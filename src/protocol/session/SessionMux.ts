@@ -1,66 +1,76 @@
 /**
- * The multiplexer of one link: here session ids become sessions. Frames of the peer go to the session they name; frames of the
- * sessions go out round robin, control before bulk, for as long as net_crypto takes packets.
+ * All sessions with one peer, over whichever link is up: here session ids become sessions. It outlives links. A new one begins with a
+ * Resume from each side, after which lost frames go again (design, "Resume" and "Moving").
  *
- * Plain code, called once per packet or batch. It keeps no time: the layer calls `creditInterval` and gives up on a silent peer.
+ * Plain code, called once per packet or batch. It waits for nothing: the layer brings links, calls `creditInterval`, and gives up.
  */
-import type { LinkHello } from "../../schema/LinkControl.ts"
 import * as Frame from "../../schema/SessionFrame.ts"
-import { ByteSessionState, shortened } from "./ByteSessionState.ts"
-import { LinkStream } from "./LinkStream.ts"
+import type { LinkOutput } from "./LinkOutput.ts"
+import { MuxLink } from "./MuxLink.ts"
+import { MuxPings } from "./MuxPings.ts"
+import { PeerFrames } from "./PeerFrames.ts"
 import { SessionCode, type SessionFault } from "./sessionFault.ts"
 import { SessionIds } from "./SessionIds.ts"
 import type { SessionMuxCounts, SessionMuxOptions } from "./sessionMuxOptions.ts"
+import { type SessionOptions, SessionState, shortened } from "./SessionState.ts"
 
 export type { SessionMuxCounts } from "./sessionMuxOptions.ts"
-
-/** Frame bytes put on the link before it is sent. */
-const batchSize = 64 * 1024
 
 /** Bytes of UTF-8. */
 const maxNameSize = 255
 const encoder = new TextEncoder()
 
-type SessionFrameOf = Parameters<ByteSessionState["receive"]>[0]
-
 export class SessionMux {
-  /** Why the link is over. */
+  /** Why everything with the peer is over. */
   fault: SessionFault | undefined = undefined
-  /** The peer's hello, once it has come. */
-  hello: LinkHello | undefined = undefined
   /** The peer's GoAway: it takes no new sessions. */
   goneAway: SessionFault | undefined = undefined
-  private readonly options: SessionMuxOptions
-  private readonly link: LinkStream
-  private readonly ids: SessionIds
-  private readonly sessions = new Map<number, ByteSessionState>()
-  /** Sessions with something to send, in the order of their turns. */
-  private readonly turns = new Set<ByteSessionState>()
+  readonly options: SessionMuxOptions
+  readonly pings = new MuxPings()
+  readonly sessions = new Map<number, SessionState>()
+  readonly ids: SessionIds
+  readonly sessionOptions: SessionOptions
   /** Sessions of the peer that nobody has accepted. */
-  private readonly offers: Array<ByteSessionState> = []
-  private incoming = 0
-  private replies: Array<Uint8Array> = []
-  private replyBytes = 0
-  private held = false
-  private creditWaiting = false
+  readonly offers: Array<SessionState> = []
+  /** Sessions opened by the peer that are not over; those that were refused and do not know it yet. */
+  incoming = 0
+  refused = 0
   /** New sessions of the peer are refused with this. */
-  private refusal: { readonly code: number; readonly message: string } | undefined = undefined
-  private pumping = false
-  private pumpAgain = false
-  private unknownSession = 0
-  private ignoredFrames = 0
-  private refusedSessions = 0
+  refusal: { readonly code: number; readonly message: string } | undefined = undefined
+  /** Credit for made sessions that only the peer has made so far. */
+  readonly earlyCredits = new Map<number, number>()
+  /** The link in use, and the one before it, from which frames are taken until the peer's Resume. */
+  link: MuxLink | undefined = undefined
+  readonly dropped = { unknownSession: 0, ignoredFrames: 0, ignoredPackets: 0, refusedSessions: 0, droppedDatagrams: 0 }
+  private epoch = 0
+  private readonly frames: PeerFrames
+  private readonly creditWaiting = new Set<SessionState>()
+  private readonly batches = { fullBatches: 0, roundBatches: 0 }
 
   constructor(options: SessionMuxOptions) {
     this.options = options
-    const { greater, hello, numbers, trySend } = options
-    this.ids = new SessionIds(greater)
-    this.link = new LinkStream({ hello, trySend, maxFrameSize: numbers.maxFrameSize })
+    const { numbers } = options
+    this.ids = new SessionIds(options.greater)
+    this.sessionOptions = {
+      now: options.now,
+      roundTrip: () => this.link?.roundTrip(),
+      budget: { left: numbers.windowBudget },
+      initialWindow: numbers.initialWindow,
+      maxWindow: numbers.maxWindow,
+      creditStep: numbers.creditStep,
+      maxFramePayload: numbers.maxFramePayload
+    }
+    this.frames = new PeerFrames(this)
   }
 
   get counts(): SessionMuxCounts {
-    const { ignoredFrames, refusedSessions, unknownSession } = this
-    return { unknownSession, ignoredFrames, ignoredPackets: this.link.ignoredPackets, refusedSessions }
+    const { fullBatches, roundBatches } = this.batches
+    const now = this.link?.batches ?? { fullBatches: 0, roundBatches: 0 }
+    return {
+      ...this.dropped,
+      fullBatches: fullBatches + now.fullBatches,
+      roundBatches: roundBatches + now.roundBatches
+    }
   }
 
   /** Sessions that are not over, on either side. */
@@ -76,29 +86,34 @@ export class SessionMux {
   // --- the application's side
 
   /** Begins a session of ours. Throws on a name that no Open can carry. */
-  open(name: string): ByteSessionState {
+  open(name: string): SessionState {
     if (encoder.encode(name).length > maxNameSize) throw new RangeError(`a session name of over ${maxNameSize} bytes`)
-    const session = ByteSessionState.opened(this.ids.next((id) => this.sessions.has(id)), name, this.options.numbers)
+    const id = this.ids.next((used) => this.sessions.has(used))
+    const session = SessionState.opened(id, name, this.sessionOptions)
     const fault = this.fault ?? this.goneAway
-    if (fault !== undefined) {
-      session.fail(fault)
-      return session
-    }
-    this.sessions.set(session.id, session)
-    this.touch(session)
+    if (fault === undefined) this.add(session)
+    else session.fail(fault)
     return session
   }
 
-  /** Accepts the oldest session that the peer offers. */
-  accept(): ByteSessionState | undefined {
-    const session = this.offers.shift()
-    session?.accept()
-    if (session !== undefined) this.touch(session)
-    return session
+  /** The next `count` sessions that both sides make without asking (row I11). Throws when there would be too many. */
+  make(count: number): ReadonlyArray<SessionState> {
+    return this.ids.make(count).map((id) => {
+      const session = SessionState.made(id, this.earlyCredits.get(id), this.sessionOptions)
+      this.earlyCredits.delete(id)
+      if (this.fault === undefined) this.add(session)
+      else session.fail(this.fault)
+      return session
+    })
+  }
+
+  /** Takes the oldest session that the peer offers; `SessionState.accept` or `reset` answers it. */
+  takeOffer(): SessionState | undefined {
+    return this.offers.shift()
   }
 
   /** Ends a session at once, unless it is over already. Throws on a code that is not a u16. */
-  reset(session: ByteSessionState, code: number, message: string): void {
+  reset(session: SessionState, code: number, message: string): void {
     if (!Number.isInteger(code) || code < 0 || code > 0xffff) throw new RangeError(`${code} is not a u16`)
     session.reset({ _tag: "Reset", code, detail: message, byPeer: false }, code, message)
     this.touch(session)
@@ -107,202 +122,184 @@ export class SessionMux {
   /** Takes no more sessions from the peer, and says so. Those that nobody accepted are refused. */
   goAway(code: number, message: string): void {
     this.refusal = { code, message: shortened(message) }
-    this.reply(Frame.GoAway.encode(Frame.GoAway.make(this.refusal)))
     for (const session of this.offers.splice(0)) this.reset(session, code, message)
-    this.pump()
+    this.link?.sayGoAway(this.refusal)
   }
 
   /** A session may have something to send: bytes, credit for bytes that were taken, its end. */
-  touch(session: ByteSessionState): void {
+  touch(session: SessionState): void {
     if (this.fault !== undefined) return
     this.note(session)
-    this.pump()
+    this.link?.streamOf(session.id).pump()
   }
 
-  // --- the connection's side
+  /** Sends a datagram now or never. False: the link is busy or absent. Throws when it is too long. */
+  datagram(session: SessionState, bytes: Uint8Array): boolean {
+    const { maxDatagramSize } = this.options.numbers
+    if (bytes.length > maxDatagramSize) {
+      throw new RangeError(`a datagram of ${bytes.length} bytes, at most ${maxDatagramSize} are allowed`)
+    }
+    const stream = this.link?.streamOf(session.id)
+    if (stream?.isIdle !== true || !session.accepted || session.fault !== undefined) {
+      this.dropped.droppedDatagrams++
+      return false
+    }
+    stream.reply(Frame.Datagram.encode(Frame.Datagram.make({ sessionId: session.id, bytes })))
+    stream.pump()
+    return true
+  }
 
-  /** Takes one lossless packet, which then belongs to the link. */
-  receive(packet: Uint8Array): void {
-    if (this.fault !== undefined) return
-    const { frames, hello, violation } = this.link.receive(packet)
-    if (hello !== undefined) {
-      this.hello = { ...hello, instanceId: hello.instanceId.slice() }
-      this.options.onChange()
-    }
-    for (const frame of frames) {
-      this.dispatch(frame)
-      if (this.fault !== undefined) return
-    }
-    if (violation !== undefined) this.violate(violation)
-    else this.pump()
+  /** Asks the peer for a sign of life; `onPong` is called unless the link is lost before. False: there is no link. */
+  ping(onPong: () => void): boolean {
+    const stream = this.link?.streams[0]
+    if (stream?.resumeSent !== true) return false
+    stream.reply(this.pings.begin(onPong))
+    stream.pump()
+    return true
   }
 
   /** The credit interval has passed since `onCreditLater`. */
   creditInterval(): void {
-    this.creditWaiting = false
+    const waiting = Array.from(this.creditWaiting)
+    this.creditWaiting.clear()
     if (this.fault !== undefined) return
-    for (const session of this.sessions.values()) {
-      if (!session.creditLater) continue
+    for (const session of waiting) {
       session.creditDue()
       this.note(session)
     }
     this.pump()
   }
 
-  /** Ends the link and all its sessions. */
+  /** Ends everything with the peer. */
   fail(fault: SessionFault): void {
     if (this.fault !== undefined) return
     this.fault = fault
     for (const session of this.sessions.values()) session.fail(fault)
     this.sessions.clear()
-    this.turns.clear()
+    this.creditWaiting.clear()
     this.offers.length = 0
+    if (this.link !== undefined) this.detach(this.link)
     this.options.onChange()
   }
 
-  /** Sends for as long as there is something to send and net_crypto takes it. Call it when net_crypto takes packets again. */
-  pump(): void {
-    // A packet may be delivered, or room reported, while one is being given away.
-    if (this.pumping) {
-      this.pumpAgain = true
+  // --- the links' side
+
+  /** A new link with the same process of the peer: its streams, and its round trip. The earlier one is not sent on any more. */
+  attach(outputs: ReadonlyArray<LinkOutput>, roundTrip: () => number | undefined): MuxLink {
+    const earlier = this.link
+    if (earlier !== undefined) this.mute(earlier)
+    const link = new MuxLink(this, this.frames, outputs, roundTrip)
+    this.link = link
+    if (this.fault !== undefined) {
+      link.close(undefined)
+      return link
+    }
+    link.earlier = earlier
+    for (const session of this.sessions.values()) session.synced = false
+    if (this.options.greater) this.sendResume(link, this.epoch + 1)
+    return link
+  }
+
+  /** The link is no more. Sessions wait for the next one. */
+  detach(link: MuxLink): void {
+    if (this.link !== link) {
+      if (this.link?.earlier === link) this.link.earlier = undefined
       return
     }
-    this.pumping = true
-    do {
-      this.pumpAgain = false
-      while (this.link.send()) {
-        if (this.fill()) continue
-        this.link.flush()
-        this.link.send()
-        break
-      }
-    } while (this.pumpAgain)
-    this.pumping = false
-  }
-
-  /** Puts up to a batch of frames on the link. False: there are none. */
-  private fill(): boolean {
-    if (this.replies.length > 0) {
-      for (const reply of this.replies) this.link.push(reply)
-      this.replies = []
-      this.replyBytes = 0
-      if (this.held) {
-        this.held = false
-        this.options.hold(false)
-      }
-      return true
-    }
-    let budget = Math.ceil(batchSize / this.options.numbers.maxFramePayload)
-    if (this.turns.size === 0) return false
-    for (const session of this.turns) {
-      if (budget-- === 0) break
-      this.turns.delete(session)
-      if (session.hasOutput) session.writeNext(this.link)
-      this.note(session)
-    }
-    return true
-  }
-
-  /** Files a session where its state says it belongs. */
-  private note(session: ByteSessionState): void {
-    if (session.removable) {
-      if (this.sessions.get(session.id) !== session) return
-      this.sessions.delete(session.id)
-      this.turns.delete(session)
-      if (!session.openedHere) this.incoming--
-      session.onChange()
-      return
-    }
-    if (session.hasOutput) this.turns.add(session)
-    if (session.creditLater && !this.creditWaiting) {
-      this.creditWaiting = true
-      this.options.onCreditLater()
-    }
-  }
-
-  private dispatch(frame: Frame.SessionFrame): void {
-    switch (frame._tag) {
-      case "Open":
-        return this.onOpen(frame)
-      case "Bytes":
-      case "Accept":
-      case "Close":
-      case "Reset":
-      case "Credit":
-        return this.onSessionFrame(frame)
-      case "Ping":
-        return this.reply(Frame.Pong.encode(Frame.Pong.make({ value: frame.value })))
-      case "GoAway":
-        return this.onGoAway(frame)
-      default:
-        // Pong, Resume, Datagram and values of other types: nothing here has asked for them.
-        this.ignoredFrames++
-    }
-  }
-
-  private onSessionFrame(frame: SessionFrameOf): void {
-    const session = this.sessions.get(frame.sessionId)
-    if (session === undefined) {
-      this.unknownSession++
-      return
-    }
-    const violation = session.receive(frame)
-    if (violation !== undefined) {
-      session.reset({ _tag: "Violation", detail: violation }, SessionCode.violation, violation)
-    }
-    // Nobody will accept what the peer has taken back.
-    if (session.fault !== undefined && this.offers.includes(session)) {
-      this.offers.splice(this.offers.indexOf(session), 1)
-    }
-    this.note(session)
-  }
-
-  private onOpen(frame: Frame.Open): void {
-    const id = frame.sessionId
-    if (!this.ids.isPeers(id)) {
-      return this.violate(`Open with session id ${id}, which is not the peer's to give`)
-    }
-    if (this.sessions.has(id)) return this.violate(`Open with session id ${id}, which is in use`)
-    const busy = this.incoming >= this.options.numbers.maxIncomingSessions
-    const refusal = this.refusal ?? (busy ? { code: SessionCode.busy, message: "no more sessions" } : undefined)
-    if (refusal !== undefined) {
-      this.refusedSessions++
-      return this.reply(Frame.Reset.encode(Frame.Reset.make({ sessionId: id, ...refusal })))
-    }
-    const session = ByteSessionState.offered(frame, this.options.numbers)
-    this.sessions.set(id, session)
-    this.incoming++
-    this.offers.push(session)
-    this.note(session)
+    this.mute(link)
+    this.link = undefined
+    for (const session of this.sessions.values()) session.synced = false
     this.options.onChange()
   }
 
-  /** Accepted sessions go on; the others will never be. */
-  private onGoAway(frame: Frame.GoAway): void {
-    const fault: SessionFault = { _tag: "Refused", code: frame.code, detail: frame.message }
-    this.goneAway = fault
+  /** Begins the link on our side: what has been received of every session, so that the peer sends the rest. */
+  sendResume(link: MuxLink, epoch: number): void {
+    this.epoch = epoch
+    link.epoch = epoch
+    const entries = link.streams.map(() => new Array<Frame.ResumedSession>())
     for (const session of this.sessions.values()) {
-      if (!session.openedHere || session.accepted) continue
-      session.fail(fault)
-      this.note(session)
+      if (session.untouched) session.begin()
+      else entries[session.id % link.streams.length]?.push(session.resumeEntry())
     }
-    this.options.onChange()
+    for (const [index, sessions] of entries.entries()) {
+      link.begin(index, Frame.Resume.encode(Frame.Resume.make({ instanceId: this.options.instanceId, epoch, sessions })))
+    }
+    if (this.refusal !== undefined) link.sayGoAway(this.refusal)
+    for (const session of this.sessions.values()) this.note(session)
+    link.pump()
   }
 
-  /** The peer broke the rules of the link: tell it, as far as packets are taken, and end everything. */
-  private violate(detail: string): void {
-    const message = shortened(detail)
-    this.link.push(Frame.GoAway.encode(Frame.GoAway.make({ code: SessionCode.violation, message })))
-    this.link.flush()
-    this.link.send()
+  /** Takes the peer's Resume on one stream. The answer says what is wrong with it. */
+  takeResume(link: MuxLink, index: number, frame: Frame.Resume): string | undefined {
+    if (link.epoch === undefined) {
+      if (frame.epoch <= this.epoch) return `resumed with epoch ${frame.epoch} after ${this.epoch}`
+      this.sendResume(link, frame.epoch)
+    } else if (frame.epoch !== link.epoch) {
+      return `resumed with epoch ${frame.epoch} instead of ${link.epoch}`
+    }
+    const received = new Map(frame.sessions.map((entry) => [entry.sessionId, entry.received]))
+    for (const session of this.sessions.values()) {
+      if (session.synced || session.id % link.streams.length !== index) continue
+      const violation = session.resume(received.get(session.id))
+      if (violation !== undefined) return violation
+    }
+    link.resumed(index)
+    for (const session of this.sessions.values()) this.note(session)
+    return undefined
+  }
+
+  /** The peer broke the rules: tell it, as far as the link takes it, and end everything. */
+  violate(link: MuxLink, detail: string): void {
+    if (this.fault !== undefined) return
+    link.close(Frame.GoAway.encode(Frame.GoAway.make({ code: SessionCode.violation, message: shortened(detail) })))
     this.fail({ _tag: "Violation", detail })
   }
 
-  private reply(frame: Uint8Array): void {
-    this.replies.push(frame)
-    this.replyBytes += frame.length
-    if (this.held || this.replyBytes <= this.options.numbers.replyBacklog) return
-    this.held = true
-    this.options.hold(true)
+  /** Adds a session that may use the link in use at once, because that link's Resume did not name it. */
+  add(session: SessionState): void {
+    this.enlist(session)
+    if (this.link?.streamOf(session.id).resumeSent === true) session.begin()
+    this.touch(session)
+  }
+
+  /** Adds a session that the peer has begun. */
+  enlist(session: SessionState): void {
+    this.sessions.set(session.id, session)
+  }
+
+  /** Files a session where its state says it belongs. */
+  note(session: SessionState): void {
+    const stream = this.link?.streamOf(session.id)
+    if (session.removable) {
+      if (this.sessions.get(session.id) !== session) return
+      this.sessions.delete(session.id)
+      this.creditWaiting.delete(session)
+      stream?.unschedule(session)
+      session.release()
+      if (session.origin === "offered") this.forget(session)
+      session.onChange?.()
+      return
+    }
+    if (stream !== undefined && session.hasOutput) stream.schedule(session)
+    if (!session.creditLater) return
+    if (this.creditWaiting.size === 0) this.options.onCreditLater()
+    this.creditWaiting.add(session)
+  }
+
+  private forget(session: SessionState): void {
+    if (session.fault?._tag === "Refused") this.refused--
+    else this.incoming--
+  }
+
+  private pump(): void {
+    this.link?.pump()
+  }
+
+  private mute(link: MuxLink): void {
+    const { fullBatches, roundBatches } = link.batches
+    this.batches.fullBatches += fullBatches
+    this.batches.roundBatches += roundBatches
+    link.mute()
+    this.pings.clear()
   }
 }

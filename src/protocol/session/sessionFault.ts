@@ -1,5 +1,5 @@
 /**
- * Why a session, or the whole link it runs over, ended early; and the codes that say so to the peer. Plain values: the services turn
+ * Why a session, or everything with a peer, ended early; and the codes that say so to the peer. Plain values: the services turn
  * them into `SessionError`.
  */
 
@@ -18,11 +18,15 @@ export const SessionCode = {
 export type SessionFault =
   /** No hello came: the peer is a net_crypto peer of another kind. */
   | { readonly _tag: "NotCauseway"; readonly afterMs: number }
-  /** The session was never accepted. */
+  /** The session was never accepted, or the peer takes no sessions. */
   | { readonly _tag: "Refused"; readonly code: number; readonly detail: string }
   /** One side ended the session at once. */
   | { readonly _tag: "Reset"; readonly code: number; readonly detail: string; readonly byPeer: boolean }
-  /** The connection ended under the session. */
+  /** The peer did not answer the call. */
+  | { readonly _tag: "NotReached"; readonly detail: string }
+  /** There was no link for too long, or this side has given the peer up. */
   | { readonly _tag: "LinkLost"; readonly detail: string }
+  /** The peer's process is another one than before, or has forgotten the sessions. */
+  | { readonly _tag: "PeerRestarted" }
   /** The peer sent what it must not send. */
   | { readonly _tag: "Violation"; readonly detail: string }

@@ -1,14 +1,13 @@
 /**
- * The byte stream of a link over lossless packets of net_crypto (design, "Causeway or stock"): packet 176 carries the next 1..1372
- * bytes, packet 177 is link control. Our hello goes first, and no stream byte of ours goes before the peer's hello has come.
+ * The byte stream of a relayed link over lossless packets of net_crypto (design, "Causeway or stock"): packet 176 carries the next
+ * 1..1372 bytes, packet 177 is link control. Our hello goes first, and no stream byte of ours goes before the peer's hello has come.
  *
- * It knows packets, bytes and frames. What a frame means is `SessionMux`'s; time is the layer's.
+ * It knows packets and bytes. What the bytes mean is `SessionMux`'s; time is the layer's.
  */
 import * as Result from "effect/Result"
 import { LinkControl, type LinkHello } from "../../schema/LinkControl.ts"
 import { linkControlId, maxPayload, sessionStreamId } from "../../schema/NetCryptoPacket.ts"
-import type { SessionFrame } from "../../schema/SessionFrame.ts"
-import { SessionFrameReader } from "../../schema/SessionFrameReader.ts"
+import type { LinkOutput } from "./LinkOutput.ts"
 
 /** Packets cut from one allocation. Cutting makes a small packet cheap; a slab lives until all of its packets are acknowledged. */
 const packetsPerSlab = 16
@@ -53,50 +52,45 @@ export class LinkPacker {
 }
 
 /** What one packet brought. */
-export interface LinkInput {
-  readonly frames: ReadonlyArray<SessionFrame>
-  /** The packet was the peer's first hello. */
-  readonly hello: LinkHello | undefined
-  /** Why the link cannot be read on, after these frames. */
-  readonly violation: string | undefined
-}
+export type RelayedInput =
+  | { readonly _tag: "Hello"; readonly hello: LinkHello }
+  /** The next bytes of the peer's stream. */
+  | { readonly _tag: "Bytes"; readonly bytes: Uint8Array }
+  /** Another id, or link control of a later version, which must not end the link. */
+  | { readonly _tag: "Ignored" }
+  | { readonly _tag: "Violation"; readonly detail: string }
 
-const nothing: LinkInput = { frames: [], hello: undefined, violation: undefined }
+const ignored: RelayedInput = { _tag: "Ignored" }
 
-export class LinkStream {
-  /** Packets that were not understood and therefore ignored: other ids, and link control of a later version. */
-  ignoredPackets = 0
+export class RelayedStream implements LinkOutput {
   /** The peer's hello has come, so the stream is open. */
   ready = false
+  readonly hold: (held: boolean) => void
   private readonly trySend: (packet: Uint8Array) => boolean
-  private readonly reader: SessionFrameReader
   private readonly packer = new LinkPacker()
   private greeting: Uint8Array | undefined
   /** How many packets of the packer have been sent. */
   private sent = 0
 
-  /** `trySend` gives a packet to net_crypto, or returns false; sizes are bytes. */
+  /** `trySend` gives a packet to net_crypto, or returns false; `hold` stops and resumes its delivery. */
   constructor(options: {
     readonly hello: LinkHello
     readonly trySend: (packet: Uint8Array) => boolean
-    readonly maxFrameSize: number
+    readonly hold: (held: boolean) => void
   }) {
     this.greeting = LinkControl.encode(options.hello)
     this.trySend = options.trySend
-    this.reader = new SessionFrameReader(options.maxFrameSize)
+    this.hold = options.hold
   }
 
-  /** Appends to the outgoing stream. Nothing is sent before `send`. */
   push(bytes: Uint8Array): void {
     this.packer.push(bytes)
   }
 
-  /** Ends a batch: the last bytes go although they do not fill a packet. */
   flush(): void {
     this.packer.flush()
   }
 
-  /** Sends what is packed. False: net_crypto takes no more for now. */
   send(): boolean {
     if (this.greeting !== undefined) {
       if (!this.trySend(this.greeting)) return false
@@ -116,24 +110,16 @@ export class LinkStream {
   }
 
   /** Takes one lossless packet, which then belongs to the stream. */
-  receive(packet: Uint8Array): LinkInput {
+  receive(packet: Uint8Array): RelayedInput {
     if (packet[0] === sessionStreamId) {
-      if (!this.ready) return { ...nothing, violation: "session bytes before the hello" }
-      const { frames, problem } = this.reader.push(packet.subarray(1))
-      return { frames, hello: undefined, violation: problem?.message }
+      if (!this.ready) return { _tag: "Violation", detail: "session bytes before the hello" }
+      return { _tag: "Bytes", bytes: packet.subarray(1) }
     }
-    if (packet[0] !== linkControlId) {
-      this.ignoredPackets++
-      return nothing
-    }
+    if (packet[0] !== linkControlId) return ignored
     const decoded = LinkControl.decode(packet)
-    if (Result.isSuccess(decoded) && decoded.success._tag === "LinkHello" && !this.ready) {
-      if (decoded.success.version === 0) return { ...nothing, violation: "a hello of version 0" }
-      this.ready = true
-      return { ...nothing, hello: decoded.success }
-    }
-    // A kind that only a later version knows must not end the link.
-    this.ignoredPackets++
-    return nothing
+    if (Result.isFailure(decoded) || decoded.success._tag !== "LinkHello" || this.ready) return ignored
+    if (decoded.success.version === 0) return { _tag: "Violation", detail: "a hello of version 0" }
+    this.ready = true
+    return { _tag: "Hello", hello: decoded.success }
   }
 }

@@ -1,0 +1,156 @@
+/**
+ * `Causeway` over net_crypto: one `PeerLinks` per identity key, which lives as long as there are sessions with the peer, and two fibers
+ * for each, one for its links and one for the times of its sessions.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import { SessionCode } from "../protocol/session/sessionFault.ts"
+import { type PublicKey, toHex } from "../schema/Bytes.ts"
+import { instanceIdSize } from "../schema/LinkControl.ts"
+import { Causeway } from "../services/Causeway.ts"
+import { Entropy } from "../services/Entropy.ts"
+import { Identity } from "../services/Identity.ts"
+import { NetCrypto, type PeerAddress } from "../services/NetCrypto.ts"
+import { SessionSettings } from "../services/SessionSettings.ts"
+import { monotonicMillis } from "./monotonicMillis.ts"
+import { PeerHandle } from "./peerHandle.ts"
+import { PeerLinks } from "./peerLinks.ts"
+import { PeerSessions } from "./peerSessions.ts"
+import { errorOfFault } from "./sessionErrors.ts"
+
+/** Peers that wait for `accept`; more are turned away. */
+const maxWaiting = 64
+
+/** Sessions with a peer, for whoever takes them. */
+interface Claimable {
+  readonly links: PeerLinks
+  readonly sessions: PeerSessions
+}
+
+/** Whether `a` comes after `b` in byte order; both have the same length. */
+const isGreater = (a: Uint8Array, b: Uint8Array): boolean => {
+  const at = a.findIndex((byte, index) => byte !== b[index])
+  return at >= 0 && (a[at] ?? 0) > (b[at] ?? 0)
+}
+
+export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity> = Layer.effect(
+  Causeway,
+  Effect.gen(function*() {
+    const entropy = yield* Entropy
+    const { identity } = yield* Identity
+    const netCrypto = yield* NetCrypto
+    const numbers = yield* SessionSettings
+    const now = monotonicMillis(yield* Clock.Clock)
+    const fibers = yield* FiberMap.make<object>()
+    const run = yield* FiberMap.runtime(fibers)()
+    const waiting = yield* Queue.dropping<Claimable>(maxWaiting)
+    const peers = new Map<string, PeerLinks>()
+    let isWanted: (identityKey: PublicKey) => boolean = () => false
+
+    const fork = (key: object, what: string, effect: Effect.Effect<unknown>): void => {
+      const logged = Effect.tapDefect(effect, (defect) => Effect.logError(`The fiber of ${what} died`, defect))
+      run(key, Effect.asVoid(logged))
+    }
+
+    /** Sessions that nobody has asked for are offered, or have a little time to be asked for. */
+    const offer = Effect.fnUntraced(function*(claimable: Claimable) {
+      const { links, sessions } = claimable
+      yield* sessions.waiters.until(() => sessions.isUp ? Effect.void : undefined)
+      if (sessions.holders > 0) return
+      if (isWanted(links.identityKey) && (yield* Queue.offer(waiting, claimable))) return
+      yield* Effect.sleep(numbers.claimTimeout)
+      if (sessions.holders > 0) return
+      yield* links.leave(SessionCode.busy, "nobody took the connection")
+    })
+
+    /** The end of the sessions is the end of the links, unless the peer has come back as another process. */
+    const end = Effect.fnUntraced(function*({ links, sessions }: Claimable) {
+      if (links.sessions !== sessions) return
+      yield* links.hangUp
+      yield* FiberMap.remove(fibers, links)
+      const id = toHex(links.identityKey)
+      if (peers.get(id) === links) peers.delete(id)
+      yield* Deferred.succeed(links.over, undefined)
+    })
+
+    const begin = (links: PeerLinks): PeerSessions => {
+      const { identityKey, instanceId } = links
+      const greater = isGreater(identity.publicKey, identityKey)
+      const sessions = new PeerSessions({ identityKey, instanceId, greater, numbers, now })
+      const claimable = { links, sessions }
+      const life = Effect.raceFirst(sessions.run, Effect.andThen(offer(claimable), Effect.never))
+      fork(sessions, "a peer's sessions", Effect.andThen(life, end(claimable)))
+      return sessions
+    }
+
+    const linksOf = (identityKey: PublicKey): PeerLinks => {
+      const id = toHex(identityKey)
+      const known = peers.get(id)
+      if (known !== undefined && known.sessions.fault === undefined) return known
+      const instanceId = entropy.bytes(instanceIdSize)
+      const links = new PeerLinks({ identityKey, instanceId, numbers, netCrypto, entropy, begin })
+      peers.set(id, links)
+      fork(links, "a peer's links", links.run)
+      return links
+    }
+
+    const claim = (address: PeerAddress): Effect.Effect<Claimable> =>
+      Effect.suspend(() => {
+        const known = peers.get(toHex(address.identityKey))
+        // Its connection is being closed and must not be used again.
+        if (known?.sessions.fault !== undefined) return Effect.andThen(Deferred.await(known.over), claim(address))
+        const links = linksOf(address.identityKey)
+        const { sessions } = links
+        sessions.holders++
+        links.call(address)
+        return Effect.succeed({ links, sessions })
+      })
+
+    const release = ({ links, sessions }: Claimable): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        sessions.holders--
+        if (sessions.holders > 0 || links.sessions !== sessions) return Effect.void
+        return links.leave(SessionCode.shuttingDown, "")
+      })
+
+    const connect = Effect.fn("Causeway.connect")(function*(address: PeerAddress) {
+      const { links, sessions } = yield* Effect.acquireRelease(claim(address), release, { interruptible: true })
+      yield* sessions.waiters.until(() => {
+        if (sessions.fault !== undefined) return Effect.fail(errorOfFault(address.identityKey, sessions.fault))
+        return sessions.isUp ? Effect.void : undefined
+      })
+      return new PeerHandle(links, sessions, now)
+    })
+
+    const takeWaiting: Effect.Effect<Claimable> = Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+      for (;;) {
+        const claimable = yield* restore(Queue.take(waiting))
+        if (claimable.sessions.holders > 0 || claimable.sessions.fault !== undefined) continue
+        claimable.sessions.holders++
+        return claimable
+      }
+    }))
+
+    yield* netCrypto.setAcceptPolicy((key) => peers.has(toHex(key)) || isWanted(key))
+    yield* netCrypto.accept.pipe(
+      Effect.map((connection) => linksOf(connection.identityKey).use(connection)),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    return Causeway.of({
+      connect,
+      accept: Effect.map(
+        Effect.acquireRelease(takeWaiting, release, { interruptible: true }),
+        ({ links, sessions }) => new PeerHandle(links, sessions, now)
+      ),
+      setAcceptPolicy: Effect.fn("Causeway.setAcceptPolicy")(function*(policy: (identityKey: PublicKey) => boolean) {
+        isWanted = policy
+      })
+    })
+  })
+)

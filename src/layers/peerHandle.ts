@@ -1,0 +1,147 @@
+/** `Peer` over the sessions with one process of it. */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { SessionCode } from "../protocol/session/sessionFault.ts"
+import type { SessionState } from "../protocol/session/SessionState.ts"
+import type { PublicKey } from "../schema/Bytes.ts"
+import type { Peer, PeerLinkState } from "../services/Causeway.ts"
+import type { ByteSession, MessageOptions, MessageSession, SessionOffer, ValueSession } from "../services/Session.ts"
+import type { SessionError } from "../services/SessionError.ts"
+import { ByteSessionHandle } from "./byteSession.ts"
+import * as MessageCodec from "./messageCodec.ts"
+import { MessageSessionHandle } from "./messageSession.ts"
+import type { PeerLinks } from "./peerLinks.ts"
+import type { PeerSessions } from "./peerSessions.ts"
+import { errorOfFault } from "./sessionErrors.ts"
+import type { SessionHandle } from "./sessionHandle.ts"
+import { giveUpAtEnd, OfferHandle } from "./sessionOffer.ts"
+
+export class PeerHandle implements Peer {
+  readonly identityKey: PublicKey
+  readonly #sessions: PeerSessions
+  readonly #links: PeerLinks
+  readonly #now: () => number
+
+  constructor(links: PeerLinks, sessions: PeerSessions, now: () => number) {
+    this.identityKey = links.identityKey
+    this.#links = links
+    this.#sessions = sessions
+    this.#now = now
+  }
+
+  openBytes(name: string): Effect.Effect<ByteSession, SessionError, Scope.Scope> {
+    return this.#open(name, (state) => new ByteSessionHandle(this.#sessions, state))
+  }
+
+  open<A>(
+    name: string,
+    schema: Schema.Codec<A, unknown>,
+    options?: MessageOptions
+  ): Effect.Effect<MessageSession<A>, SessionError, Scope.Scope> {
+    const codec = MessageCodec.json(schema)
+    return this.#open(name, (state) => new MessageSessionHandle(this.#sessions, state, codec, options))
+  }
+
+  openValues(name: string, options?: MessageOptions): Effect.Effect<ValueSession, SessionError, Scope.Scope> {
+    return this.#open(name, (state) => new MessageSessionHandle(this.#sessions, state, MessageCodec.values, options))
+  }
+
+  get accept(): Effect.Effect<SessionOffer, SessionError> {
+    const { mux, waiters } = this.#sessions
+    const offered = waiters.until(() => mux.offered > 0 ? Effect.void : this.#failed())
+    // Waiting can be interrupted; from taking the offer nothing can.
+    return Effect.uninterruptibleMask(Effect.fnUntraced({ self: this }, function*(restore) {
+      for (;;) {
+        yield* restore(offered)
+        const state = mux.takeOffer()
+        if (state !== undefined) return new OfferHandle(this.#sessions, state)
+      }
+    }))
+  }
+
+  get offers(): Stream.Stream<SessionOffer, SessionError> {
+    return Stream.fromEffectRepeat(this.accept)
+  }
+
+  makeSessions(
+    count: number,
+    options?: MessageOptions
+  ): Effect.Effect<ReadonlyArray<ValueSession>, SessionError, Scope.Scope> {
+    return Effect.uninterruptible(Effect.suspend(() => {
+      const states = this.#sessions.mux.make(count)
+      const sessions = states.map((state) =>
+        new MessageSessionHandle(this.#sessions, state, MessageCodec.values, options)
+      )
+      return this.#failed() ?? Effect.as(giveUpAtEnd(this.#sessions, states), sessions)
+    }))
+  }
+
+  get ping(): Effect.Effect<number, SessionError> {
+    const { mux, waiters } = this.#sessions
+    const up = waiters.until(() => this.#failed() ?? (this.#sessions.isUp ? Effect.void : undefined))
+    const ask = Effect.suspend(() => {
+      const { link } = mux
+      const begun = this.#now()
+      const answered = Effect.callback<number>((resume) => {
+        mux.ping(() => resume(Effect.sync(() => this.#now() - begun)))
+      })
+      // The question was lost with the link.
+      const lost = waiters.until(() => mux.link === link ? undefined : Effect.succeed(undefined))
+      return Effect.raceFirst(answered, lost)
+    })
+    const attempt: Effect.Effect<number, SessionError> = Effect.andThen(up, ask).pipe(
+      Effect.flatMap((time) => time === undefined ? attempt : Effect.succeed(time))
+    )
+    return attempt
+  }
+
+  refuse(message: string): Effect.Effect<void> {
+    return this.#links.leave(SessionCode.busy, message)
+  }
+
+  get closed(): Effect.Effect<SessionError> {
+    return Effect.map(this.#sessions.over, (fault) => errorOfFault(this.identityKey, fault))
+  }
+
+  link(): PeerLinkState {
+    const { link } = this.#sessions.mux
+    return link !== undefined && link.isUp ? { _tag: "Up", roundTrip: link.roundTrip() } : { _tag: "Down" }
+  }
+
+  get links(): Stream.Stream<PeerLinkState> {
+    const { waiters } = this.#sessions
+    return Stream.suspend(() => {
+      let last: PeerLinkState["_tag"] | undefined
+      const next = waiters.until(() => {
+        const state = this.link()
+        if (state._tag === last) return undefined
+        last = state._tag
+        return Effect.succeed<[PeerLinkState]>([state])
+      })
+      return Stream.fromPull(Effect.succeed(next))
+    })
+  }
+
+  counts() {
+    return this.#sessions.mux.counts
+  }
+
+  #open<S extends SessionHandle>(
+    name: string,
+    handle: (state: SessionState) => S
+  ): Effect.Effect<S, SessionError, Scope.Scope> {
+    const opened = Effect.uninterruptible(Effect.suspend(() => {
+      const state = this.#sessions.mux.open(name)
+      const session = handle(state)
+      return Effect.as(giveUpAtEnd(this.#sessions, [state]), session)
+    }))
+    return Effect.tap(opened, (session) => session.accepted)
+  }
+
+  #failed(): Effect.Effect<never, SessionError> | undefined {
+    const { fault } = this.#sessions
+    return fault && Effect.fail(errorOfFault(this.identityKey, fault))
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The sessions with one process of a peer, brought to life: times, and what happens when there is no link. It does not make links; see
+ * `peerLinks.ts`.
+ */
+import * as Effect from "effect/Effect"
+import type { SessionFault } from "../protocol/session/sessionFault.ts"
+import { SessionMux } from "../protocol/session/SessionMux.ts"
+import type { PublicKey } from "../schema/Bytes.ts"
+import type { SessionNumbers } from "../services/SessionSettings.ts"
+import type { SessionOwner } from "./sessionHandle.ts"
+import * as WaitUntil from "./waitUntil.ts"
+
+export class PeerSessions implements SessionOwner {
+  readonly identityKey: PublicKey
+  readonly numbers: SessionNumbers
+  readonly mux: SessionMux
+  /** Woken when the link, the offers or the fault have changed. */
+  readonly waiters = WaitUntil.make()
+  /** Which process of the peer it is, once that is known. */
+  peerInstance: Uint8Array | undefined = undefined
+  /** How many scopes have it. */
+  holders = 0
+  /** There has been a link. */
+  wasUp = false
+  readonly #creditTimer = WaitUntil.make()
+  #creditLater = false
+
+  constructor(options: {
+    readonly identityKey: PublicKey
+    readonly instanceId: Uint8Array
+    readonly greater: boolean
+    readonly numbers: SessionNumbers
+    readonly now: () => number
+  }) {
+    const { greater, identityKey, instanceId, now, numbers } = options
+    this.identityKey = identityKey
+    this.numbers = numbers
+    this.mux = new SessionMux({
+      instanceId,
+      greater,
+      now,
+      numbers,
+      onChange: () => {
+        this.wasUp ||= this.isUp
+        this.waiters.wake()
+      },
+      onCreditLater: () => {
+        this.#creditLater = true
+        this.#creditTimer.wake()
+      }
+    })
+  }
+
+  /** Sessions can send and receive. */
+  get isUp(): boolean {
+    return this.mux.link?.isUp === true
+  }
+
+  get fault(): SessionFault | undefined {
+    return this.mux.fault
+  }
+
+  /** Waits for the end of everything with the peer. */
+  get over(): Effect.Effect<SessionFault> {
+    return this.waiters.until(() => this.fault && Effect.succeed(this.fault))
+  }
+
+  /** Keeps the times, until everything is over. */
+  get run(): Effect.Effect<void> {
+    return Effect.raceAllFirst([this.creditTimes, this.absences, Effect.asVoid(this.over)])
+  }
+
+  private get creditTimes(): Effect.Effect<never> {
+    const { creditInterval } = this.numbers
+    return this.#creditTimer.until(() => this.#creditLater ? Effect.sleep(creditInterval) : undefined).pipe(
+      Effect.tap(() => {
+        this.#creditLater = false
+        this.mux.creditInterval()
+        return Effect.void
+      }),
+      Effect.forever
+    )
+  }
+
+  /** Ends everything when there is no link for too long. */
+  private get absences(): Effect.Effect<never> {
+    const { resumeTimeout } = this.numbers
+    const whenUp = this.waiters.until(() => this.isUp ? Effect.void : undefined)
+    const whenDown = this.waiters.until(() => this.isUp ? undefined : Effect.void)
+    const detail = `there was no link for ${resumeTimeout / 1000} s`
+    return whenDown.pipe(
+      Effect.andThen(Effect.timeoutOrElse(whenUp, {
+        duration: resumeTimeout,
+        orElse: () => Effect.sync(() => this.mux.fail({ _tag: "LinkLost", detail }))
+      })),
+      Effect.forever
+    )
+  }
+}

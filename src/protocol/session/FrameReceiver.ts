@@ -1,0 +1,124 @@
+/**
+ * The receiving half of a session: values that wait for the application, and the credit that bounds them.
+ *
+ * *Received* counts numbered frames, whatever the application does, and frees the sender's copies; *consumed* counts what the
+ * application took and opens credit. So an application that stops reading does not make its link look dead (design, "Credit").
+ */
+import { CreditWindow, type WindowSurroundings } from "./CreditWindow.ts"
+import { ValueInbox } from "./ValueInbox.ts"
+
+/** How urgent a Credit is: `later` is within the credit interval. */
+export type CreditNeed = "none" | "later" | "now"
+
+/** What it needs to know of its surroundings. Bytes. */
+export interface ReceiverSurroundings extends WindowSurroundings {
+  readonly maxWindow: number
+  /** Consumed bytes after which a Credit goes at once. */
+  readonly creditStep: number
+}
+
+export class FrameReceiver {
+  /** Numbered frames received. */
+  received = 0
+  /** Payload bytes received in all. */
+  receivedBytes = 0
+  /** The peer has ended its direction. */
+  closed = false
+  /** The next Credit must not wait. */
+  urgent = false
+  /** Values that the application has not taken. */
+  readonly inbox = new ValueInbox()
+  private readonly around: ReceiverSurroundings
+  private readonly window: CreditWindow
+  private receivedCost = 0
+  private consumedCost = 0
+  /** Cost the peer may send in all, as it has been told, and the received frames it has been told of. */
+  private granted: number
+  private told = 0
+  /** Numbered frames that the link in use brings again, which an earlier link has brought. */
+  private repeated = 0
+  /** What the last Resume said was received. */
+  private resumedAt = 0
+
+  /** `granted`: cost the peer may send without being told. */
+  constructor(around: ReceiverSurroundings, window: number, granted: number) {
+    this.around = around
+    this.window = new CreditWindow(window)
+    this.granted = granted
+  }
+
+  /** The credit of an Open or Accept, which counts from the beginning of the session: the whole of the first window. */
+  grant(window: number): number {
+    this.window.start(window)
+    this.granted = Math.max(this.granted, this.window.size)
+    return this.granted
+  }
+
+  /** Counts a numbered frame. False: it is one that has been received before. */
+  count(): boolean {
+    if (this.repeated > 0) {
+      this.repeated--
+      return false
+    }
+    this.received++
+    return true
+  }
+
+  /** Takes a value that has been counted. False: the peer sent it without credit. The payload then belongs to the session. */
+  value(descriptor: number, length: number, payload: Uint8Array, cost: number): boolean {
+    if (this.receivedCost >= this.granted) return false
+    if (this.receivedCost === 0) this.window.begin(this.around.now())
+    this.receivedCost += cost
+    this.receivedBytes += payload.length
+    this.inbox.push(descriptor, length, payload)
+    return true
+  }
+
+  /** The application has taken this much. */
+  consume(cost: number): void {
+    this.consumedCost += cost
+    this.window.consumed(this.consumedCost, this.around.maxWindow, this.around)
+  }
+
+  /** Counts everything received as consumed and forgets it. */
+  discard(): void {
+    this.inbox.clear()
+    this.consumedCost = this.receivedCost
+  }
+
+  /** The session is over: its window goes back to the budget. */
+  release(): void {
+    this.window.release(this.around.budget)
+  }
+
+  /** Whether the peer has to be told something. */
+  get need(): CreditNeed {
+    const opened = this.closed ? 0 : this.consumedCost + this.window.size - this.granted
+    if (this.received === this.told && opened <= 0 && !this.urgent) return "none"
+    return this.urgent || opened >= Math.min(this.around.creditStep, this.window.size / 2) ? "now" : "later"
+  }
+
+  /** The contents of the next Credit, which counts as told. */
+  credit(): { readonly received: number; readonly credit: number } {
+    this.urgent = false
+    this.told = this.received
+    if (!this.closed) this.granted = Math.max(this.granted, this.consumedCost + this.window.size)
+    return { received: this.received, credit: Math.min(0xffff_ffff, Math.max(0, this.granted - this.receivedCost)) }
+  }
+
+  /** What a Resume says was received, which counts as told. */
+  resume(): number {
+    this.resumedAt = this.told = this.received
+    return this.received
+  }
+
+  /** The peer has our Resume: from here on it sends what that Resume did not count, and nothing over the earlier link. */
+  resumed(): void {
+    this.repeated = this.received - this.resumedAt
+  }
+
+  /** The last Credit may have been lost with the earlier link. */
+  tellAgain(): void {
+    if (!this.closed) this.urgent = true
+  }
+}

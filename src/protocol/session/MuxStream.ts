@@ -1,0 +1,142 @@
+/**
+ * One stream of a link, in use: bytes of the peer become frames, and the frames of the sessions on this stream go out round robin,
+ * control before bulk, for as long as the link takes them.
+ *
+ * Plain code, called once per packet or batch. What a frame does is `SessionMux`'s.
+ */
+import { type SessionFrameInvalid, SessionFrameReader, type SessionFrameSink } from "../../schema/SessionFrameReader.ts"
+import type { LinkOutput } from "./LinkOutput.ts"
+import type { SessionState } from "./SessionState.ts"
+
+/** Frame bytes put on the link before it is sent (row I20). */
+const batchSize = 32 * 1024
+
+export class MuxStream {
+  /** Our Resume is on its way, so that other frames of ours may follow. */
+  resumeSent = false
+  /** The peer's Resume has come, so that other frames of the peer may follow. */
+  resumeReceived = false
+  /** Batches that were full, and batches in which every session had its turn. */
+  fullBatches = 0
+  roundBatches = 0
+  private readonly output: LinkOutput
+  private readonly reader: SessionFrameReader
+  private readonly replyBacklog: number
+  /** A session's turn is over: file it where its state says it belongs. */
+  private readonly afterTurn: (session: SessionState) => void
+  /** Sessions with something to send, in the order of their turns. */
+  private turns = new Set<SessionState>()
+  private replies: Array<Uint8Array> = []
+  private replyBytes = 0
+  private held = false
+  private pumping = false
+  private pumpAgain = false
+  private busy = false
+  private isOver = false
+
+  constructor(options: {
+    readonly output: LinkOutput
+    readonly sink: SessionFrameSink
+    readonly maxFrameSize: number
+    readonly replyBacklog: number
+    readonly afterTurn: (session: SessionState) => void
+  }) {
+    this.output = options.output
+    this.reader = new SessionFrameReader(options.sink, options.maxFrameSize)
+    this.replyBacklog = options.replyBacklog
+    this.afterTurn = options.afterTurn
+  }
+
+  /** The link took everything the last time, and nothing waits for its turn. */
+  get isIdle(): boolean {
+    return this.resumeSent && !this.busy && this.turns.size === 0 && this.replies.length === 0 && !this.isOver
+  }
+
+  /** Takes the next bytes of the peer, which then belong to the stream. */
+  receive(bytes: Uint8Array): SessionFrameInvalid | undefined {
+    return this.reader.push(bytes)
+  }
+
+  /** Gives a session with output its turn. */
+  schedule(session: SessionState): void {
+    if (!this.isOver) this.turns.add(session)
+  }
+
+  unschedule(session: SessionState): void {
+    this.turns.delete(session)
+  }
+
+  /** Puts a frame before those of the sessions. With too many of them nothing is taken from the peer until they have gone. */
+  reply(frame: Uint8Array): void {
+    if (this.isOver) return
+    this.replies.push(frame)
+    this.replyBytes += frame.length
+    if (this.held || this.replyBytes <= this.replyBacklog) return
+    this.held = true
+    this.output.hold(true)
+  }
+
+  /** Sends for as long as there is something to send and the link takes it. Call it when the link takes more again. */
+  pump(): void {
+    // A packet may be delivered, or room reported, while one is being given away.
+    if (this.pumping) {
+      this.pumpAgain = true
+      return
+    }
+    this.pumping = true
+    do {
+      this.pumpAgain = false
+      this.busy = true
+      while (!this.isOver && this.output.send()) {
+        if (this.resumeSent && this.fill()) continue
+        this.output.flush()
+        this.busy = !this.output.send()
+        break
+      }
+    } while (this.pumpAgain)
+    this.pumping = false
+  }
+
+  /** Sends one last frame, as far as the link takes it, and nothing any more. */
+  finish(frame: Uint8Array | undefined): void {
+    if (frame !== undefined && !this.isOver) {
+      this.output.push(frame)
+      this.output.flush()
+      this.output.send()
+    }
+    this.isOver = true
+    this.turns = new Set()
+    this.replies = []
+    if (this.held) this.output.hold(false)
+    this.held = false
+  }
+
+  /** Puts up to a batch of frames on the link. False: there are none. */
+  private fill(): boolean {
+    if (this.replies.length > 0) {
+      for (const reply of this.replies) this.output.push(reply)
+      this.replies = []
+      this.replyBytes = 0
+      if (this.held) {
+        this.held = false
+        this.output.hold(false)
+      }
+      return true
+    }
+    let left = this.turns.size
+    if (left === 0) return false
+    let size = 0
+    for (const session of this.turns) {
+      this.turns.delete(session)
+      if (session.hasOutput) size += session.writeNext(this.output)
+      this.afterTurn(session)
+      if (size >= batchSize) {
+        this.fullBatches++
+        return true
+      }
+      if (--left === 0) break
+    }
+    this.roundBatches++
+    return true
+  }
+}
