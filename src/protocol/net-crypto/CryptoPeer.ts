@@ -166,7 +166,7 @@ export class CryptoPeer implements PeerPathEvents {
     }
     if (waiting !== undefined) this.#dropCandidate(waiting)
     const { dhtKey } = opened.bearer
-    const path = equalBytes(this.path.peer, dhtKey) ? this.path : this.#host.openPath(dhtKey, this)
+    const path = equalBytes(this.path.peer, dhtKey) ? this.path : this.#host.openPath(dhtKey, this, this.path.peer)
     path.tie(route.relay)
     if (offer !== this.#attempt) path.tieHome()
     const session = new CryptoSession(this.#sessionHost, path, cipher, offer.baseNonce, opened.baseNonce)
