@@ -33,7 +33,8 @@ export const readBig = (cursor: WireCursor, size: 8 | 16): bigint => {
 }
 
 export const writeBig = (cursor: WireCursor, size: 8 | 16, value: bigint, what: string): void => {
-  if (typeof value !== "bigint" || value < 0n || value >> BigInt(8 * size) !== 0n) {
+  // A negative one is never shifted to zero.
+  if (typeof value !== "bigint" || value >> BigInt(8 * size) !== 0n) {
     throw new RangeError(`${what}: not a bigint from 0 to 2^${8 * size} - 1`)
   }
   cursor.view.setBigUint64(cursor.advance(8), BigInt.asUintN(64, value), true)
