@@ -33,6 +33,7 @@ export type { SessionMuxCounts } from "./protocol/session/SessionMux.ts"
 export {
   ConnectionRegistry,
   type OobHandler,
+  type RegistryCounts,
   type RegistryEvent,
   type RelayStatus
 } from "./services/ConnectionRegistry.ts"
@@ -71,7 +72,7 @@ export { SessionError, SessionErrorReason } from "./services/SessionError.ts"
 export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
 
 // Settings
-export { type NetCryptoNumbers, NetCryptoSettings } from "./services/NetCryptoSettings.ts"
+export { type NetCryptoNumbers, NetCryptoSettings, NetCryptoSettingsInvalid } from "./services/NetCryptoSettings.ts"
 export { type RegistryNumbers, RegistrySettings, RegistrySettingsInvalid } from "./services/RegistrySettings.ts"
 export { type RelayServerNumbers, RelayServerSettings } from "./services/RelayServerSettings.ts"
 export { type RelayNumbers, RelaySettings } from "./services/RelaySettings.ts"

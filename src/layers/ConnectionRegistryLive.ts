@@ -8,12 +8,12 @@ import * as FiberMap from "effect/FiberMap"
 import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { ConnectionTable } from "../protocol/registry/ConnectionTable.ts"
+import { EventBacklog } from "../protocol/registry/EventBacklog.ts"
 import type { RelayEntry } from "../protocol/registry/RelayEntry.ts"
 import type { RelayLinkEvents } from "../protocol/relay/RelayLink.ts"
-import { toHex } from "../schema/Bytes.ts"
+import { type PublicKey, toHex } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
 import {
   ConnectionRegistry,
@@ -21,18 +21,27 @@ import {
   type RegistryEvent,
   type RelayStatus
 } from "../services/ConnectionRegistry.ts"
-import { isValid, RegistrySettings, RegistrySettingsInvalid } from "../services/RegistrySettings.ts"
+import { problemOf, RegistrySettings, RegistrySettingsInvalid } from "../services/RegistrySettings.ts"
 import { RelayClient, type RelayState } from "../services/RelayClient.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
+
+/** Events that wait for one reader, and those of strangers among them. */
+const eventBacklog = 256
+const foreignBacklog = 64
+
+interface Reader {
+  readonly backlog: EventBacklog<RegistryEvent>
+  readonly filled: Latch.Latch
+}
 
 export const layer = Layer.effect(
   ConnectionRegistry,
   Effect.gen(function*() {
     const numbers = yield* RegistrySettings
-    if (!isValid(numbers)) return yield* new RegistrySettingsInvalid(numbers)
+    const problem = problemOf(numbers)
+    if (problem !== undefined) return yield* new RegistrySettingsInvalid({ message: problem })
     const client = yield* RelayClient
     const now = monotonicMillis(yield* Clock.Clock)
-    const events = yield* PubSub.sliding<RegistryEvent>(256)
     // Released after the relays, so that their losses are reported before the stream ends.
     const closed = yield* Effect.acquireRelease(Effect.sync(() => Latch.makeUnsafe(false)), (latch) => latch.open)
     const fibers = yield* FiberMap.make<string>()
@@ -41,17 +50,48 @@ export const layer = Layer.effect(
     const runStop = yield* FiberSet.runtime(stops)<never>()
     const confirmed = Latch.makeUnsafe(false)
     const changed = Latch.makeUnsafe(false)
-    const states = new Map<string, RelayState>()
+    /** What each known relay was last heard to be doing; a fiber that is being interrupted writes into one that nobody reads. */
+    const states = new Map<string, { state: RelayState }>()
+    const readers = new Set<Reader>()
+    let missedEvents = 0
     let onOob: OobHandler = () => {}
     let onBatchEnd: () => void = () => {}
-    const publish = (event: RegistryEvent): void => void PubSub.publishUnsafe(events, event)
+    const publish = (event: RegistryEvent): void => {
+      for (const { backlog, filled } of readers) {
+        if (backlog.push(event, event._tag === "OnionResponse" || event._tag === "Forwarded")) missedEvents++
+        filled.openUnsafe()
+      }
+    }
+    const read = Effect.fnUntraced(function*({ backlog, filled }: Reader) {
+      yield* filled.await
+      filled.closeUnsafe()
+      return backlog.takeAll()
+    })
+    const events = Stream.unwrap(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const reader: Reader = {
+            backlog: new EventBacklog(eventBacklog, foreignBacklog),
+            filled: Latch.makeUnsafe(false)
+          }
+          readers.add(reader)
+          return reader
+        }),
+        (reader) => Effect.sync(() => readers.delete(reader))
+      ).pipe(Effect.map((reader) => Stream.fromIterableEffectRepeat(read(reader))))
+    )
 
     const maintain = (relay: RelayAddress, link: RelayLinkEvents): void => {
       const id = toHex(relay.publicKey)
-      states.set(id, { _tag: "Connecting" })
+      const held: { state: RelayState } = { state: { _tag: "Connecting" } }
+      states.set(id, held)
+      const onState = (state: RelayState): void => {
+        held.state = state
+        if (state._tag === "Failed" && !state.error.wasConfirmed) table.dialFailed(relay)
+      }
       run(
         id,
-        client.maintain(relay, link, (state) => states.set(id, state)).pipe(
+        client.maintain(relay, link, onState).pipe(
           Effect.tapDefect((defect) => Effect.logError("A relay's fiber died", defect))
         )
       )
@@ -63,9 +103,10 @@ export const layer = Layer.effect(
       onStart: maintain,
       onStop: (relay) => {
         const id = toHex(relay.publicKey)
-        states.set(id, { _tag: "Sleeping" })
+        states.set(id, { state: { _tag: "Sleeping" } })
         runStop(FiberMap.remove(fibers, id))
       },
+      onForget: (relay) => states.delete(toHex(relay.publicKey)),
       onChange: () => changed.openUnsafe(),
       onOob: (sender, bytes, route) => onOob(sender, bytes, route),
       onBatchEnd: () => onBatchEnd(),
@@ -92,7 +133,7 @@ export const layer = Layer.effect(
 
     const status = (entry: RelayEntry): RelayStatus => ({
       relay: entry.relay,
-      state: states.get(entry.id) ?? { _tag: "Sleeping" },
+      state: states.get(entry.id)?.state ?? { _tag: "Sleeping" },
       isOnion: entry.isOnion,
       tied: entry.slots.size,
       online: [...entry.slots].filter((slot) => slot.status === "online").length,
@@ -106,13 +147,19 @@ export const layer = Layer.effect(
       setOnion: Effect.fn("ConnectionRegistry.setOnion")(function*(wanted: boolean) {
         table.setOnion(wanted)
       }),
-      openPeer: (peer, handlers) => table.openPeer(peer, handlers),
+      addPeerRelays: Effect.fn("ConnectionRegistry.addPeerRelays")(
+        function*(peer: PublicKey, relays: ReadonlyArray<RelayAddress>) {
+          table.addPeerRelays(peer, relays)
+        }
+      ),
+      openPeer: (peer, handlers, before) => table.openPeer(peer, handlers, before),
       attach: (oob, batchEnd) => {
         onOob = oob
         onBatchEnd = batchEnd
       },
       relays: Effect.sync(() => [...table.relays].map(status)),
-      events: Stream.fromPubSub(events).pipe(Stream.interruptWhen(closed.await)),
+      counts: Effect.sync(() => ({ refusedRelays: table.refusedRelays, missedEvents })),
+      events: events.pipe(Stream.interruptWhen(closed.await)),
       awaitRelay: confirmed.await
     })
   })

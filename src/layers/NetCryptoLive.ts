@@ -23,7 +23,7 @@ import { Identity } from "../services/Identity.ts"
 import { NetCrypto, type PeerAddress } from "../services/NetCrypto.ts"
 import { NetCryptoBridge } from "../services/NetCryptoBridge.ts"
 import * as Failure from "../services/NetCryptoError.ts"
-import { NetCryptoSettings } from "../services/NetCryptoSettings.ts"
+import { NetCryptoSettings, NetCryptoSettingsInvalid, problemOf } from "../services/NetCryptoSettings.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { NetCryptoChannel } from "./netCryptoChannel.ts"
@@ -40,6 +40,8 @@ export const layer = Layer.effect(
     const { fill } = yield* Entropy
     const { dht, identity } = yield* Identity
     const numbers = yield* NetCryptoSettings
+    const problem = problemOf(numbers)
+    if (problem !== undefined) return yield* new NetCryptoSettingsInvalid({ message: problem })
     const now = monotonicMillis(yield* Clock.Clock)
     const jar = yield* Effect.acquireRelease(
       Effect.sync(() => new CookieJar(crypto, fill, numbers.cookieLifetime)),
@@ -190,6 +192,9 @@ export const layer = Layer.effect(
       if (equalBytes(address.identityKey, identity.publicKey) || equalBytes(address.dhtKey, dht.publicKey)) {
         return yield* fail(id, new Failure.PeerKeyInvalid({ detail: "it is our own" }))
       }
+      const before = peers.get(id)?.peer
+      // A call under a key that the peer has no longer: whoever waits for it is answered under the new one.
+      if (before !== undefined && before.current === undefined && !before.uses(address.dhtKey)) forget(before)
       const peer = enlist(address.identityKey, address.dhtKey)
       if (peer === undefined) {
         return yield* fail(id, new Failure.PeerKeyInvalid({ detail: "its DHT key belongs to another peer" }))
@@ -210,7 +215,8 @@ export const layer = Layer.effect(
           Effect.sync(() => {
             waiting.delete(caller)
             if (waiting.size === 0 && callers.get(id) === waiting) callers.delete(id)
-            if (waiting.size === 0 && peer.current === undefined) forget(peer)
+            const called = peers.get(id)?.peer
+            if (waiting.size === 0 && called !== undefined && called.current === undefined) forget(called)
           })
         )
       )

@@ -17,6 +17,9 @@ export interface BridgeEvents {
 export class NetCryptoBridge extends Context.Service<NetCryptoBridge, {
   /** Registers the receiver of everything that belongs to no path. */
   readonly attach: (events: BridgeEvents) => void
-  /** Opens the path to a peer. One at a time per key: a second call is a bug and throws. */
-  readonly open: (peer: PublicKey, events: PeerPathEvents) => PeerPath
+  /**
+   * Opens the path to a peer. One at a time per key: a second call is a bug and throws. `before` is the peer's key until now, whose relays
+   * serve the new path as well.
+   */
+  readonly open: (peer: PublicKey, events: PeerPathEvents, before?: PublicKey) => PeerPath
 }>()("causeway/services/NetCryptoBridge") {}

@@ -1,4 +1,6 @@
 import * as Context from "effect/Context"
+import * as Schema from "effect/Schema"
+import { count, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Numbers of net_crypto. Durations are milliseconds, sizes bytes. */
 export interface NetCryptoNumbers {
@@ -47,3 +49,40 @@ export const NetCryptoSettings = Context.Reference<NetCryptoNumbers>("causeway/s
     handshakesPerSource: 10
   })
 })
+
+/** A setting of net_crypto is out of its range, or two contradict each other. The message says which, and what to use instead. */
+export class NetCryptoSettingsInvalid
+  extends Schema.TaggedError<NetCryptoSettingsInvalid>()("NetCryptoSettingsInvalid", { message: Schema.String })
+{}
+
+/** What a packet takes at most: less room than that would never let one through. Bytes. */
+const packet = 1_400
+
+/** What is wrong with these settings and what to do about it; undefined when they are in order. */
+export const problemOf = (settings: NetCryptoNumbers): string | undefined => {
+  const room = { ...count, from: packet }
+  const problem = settingsProblem(settings, {
+    handshakeInterval: duration,
+    handshakeTries: count,
+    cookieLifetime: duration,
+    connectionTimeout: duration,
+    requestInterval: duration,
+    stallTimeout: duration,
+    sendBuffer: room,
+    receiveBuffer: room,
+    receiveBufferTotal: room,
+    maxInFlight: room,
+    ackBytes: count,
+    ackDelay: durationOrNone,
+    handshakesPerRelay: count,
+    handshakesPerSource: count
+  })
+  if (problem !== undefined) return problem
+  const { connectionTimeout, requestInterval, stallTimeout } = settings
+  const silence = Math.max(requestInterval, stallTimeout)
+  if (connectionTimeout <= silence) {
+    return `connectionTimeout is ${connectionTimeout}: use more than requestInterval and stallTimeout (${silence}), or ` +
+      "connections end while nothing is wrong"
+  }
+  return undefined
+}

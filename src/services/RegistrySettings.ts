@@ -1,5 +1,6 @@
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
+import { count, countOrNone, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Numbers of the connection registry. Durations are milliseconds. */
 export interface RegistryNumbers {
@@ -7,6 +8,22 @@ export interface RegistryNumbers {
   readonly desiredRelays: number
   /** Relays tied to one peer, at most (row T12). At least twice `desiredRelays` (row T14). */
   readonly maxRelays: number
+  /**
+   * Relays known in all, at most, as far as peers told us of them. What the application names counts, but is never refused; something
+   * useless, suspected or sleeping gives way to it.
+   */
+  readonly maxKnownRelays: number
+  /**
+   * First dials to relays for which there is only a peer's word: at a time, and begun in any minute. They keep a hostile list from making us a
+   * port scanner; relays that the application names never wait.
+   */
+  readonly trialsAtOnce: number
+  readonly trialsPerMinute: number
+  /**
+   * Whether relays that peers tell us of may have private or loopback addresses, or names. Off: a peer must not make us dial into our own
+   * network.
+   */
+  readonly allowPrivate: boolean
   /** How long a full carrier may take nothing before the next relay is used (rows T23, T24; a full mark window alone is back-pressure). */
   readonly blockedTimeout: number
   /** Relays that are kept connected although no peer needs them, so that we can be reached (row T19). */
@@ -27,6 +44,10 @@ export const RegistrySettings = Context.Reference<RegistryNumbers>("causeway/ser
   defaultValue: () => ({
     desiredRelays: 3,
     maxRelays: 6,
+    maxKnownRelays: 64,
+    trialsAtOnce: 4,
+    trialsPerMinute: 20,
+    allowPrivate: false,
     blockedTimeout: 200,
     minimumRelays: 3,
     minimumOnlyFor: Infinity,
@@ -35,17 +56,32 @@ export const RegistrySettings = Context.Reference<RegistryNumbers>("causeway/ser
   })
 })
 
-/** The settings contradict each other (row T14). */
+/** A setting is out of its range, or two contradict each other (row T14). The message says which, and what to use instead. */
 export class RegistrySettingsInvalid extends Schema.TaggedError<RegistrySettingsInvalid>()("RegistrySettingsInvalid", {
-  desiredRelays: Schema.Number,
-  maxRelays: Schema.Number
-}) {
-  override get message(): string {
-    return `maxRelays is ${this.maxRelays} and desiredRelays ${this.desiredRelays}: use at least 1 desired relay, and a ` +
-      `maximum of at least twice as many (${Math.max(2, 2 * this.desiredRelays)})`
-  }
-}
+  message: Schema.String
+}) {}
 
-/** Checks what the type cannot say. */
-export const isValid = ({ desiredRelays, maxRelays }: RegistryNumbers): boolean =>
-  Number.isInteger(desiredRelays) && Number.isInteger(maxRelays) && desiredRelays >= 1 && maxRelays >= 2 * desiredRelays
+/** What is wrong with these settings and what to do about it; undefined when they are in order. */
+export const problemOf = (settings: RegistryNumbers): string | undefined => {
+  const { desiredRelays, maxRelays } = settings
+  if (
+    !Number.isInteger(desiredRelays) || !Number.isInteger(maxRelays) || desiredRelays < 1 ||
+    maxRelays < 2 * desiredRelays
+  ) {
+    return `maxRelays is ${maxRelays} and desiredRelays ${desiredRelays}: use at least 1 desired relay, and a ` +
+      `maximum of at least twice as many (${Math.max(2, 2 * desiredRelays)})`
+  }
+  return settingsProblem(settings, {
+    desiredRelays: count,
+    maxRelays: count,
+    maxKnownRelays: { ...count, from: maxRelays },
+    trialsAtOnce: count,
+    trialsPerMinute: count,
+    allowPrivate: "boolean",
+    blockedTimeout: durationOrNone,
+    minimumRelays: countOrNone,
+    minimumOnlyFor: { from: 0, to: Infinity },
+    onionRelays: countOrNone,
+    announceTimeout: duration
+  })
+}

@@ -4,9 +4,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ConnectionTable, type TableNumbers } from "../../src/protocol/registry/ConnectionTable.ts"
+import { ConnectionTable } from "../../src/protocol/registry/ConnectionTable.ts"
 import type { PeerPath, ReplyRoute } from "../../src/protocol/registry/PeerPath.ts"
 import type { RelayEntry } from "../../src/protocol/registry/RelayEntry.ts"
+import type { TableNumbers } from "../../src/protocol/registry/TableHost.ts"
 import type { RelayLink, RelayLinkEvents } from "../../src/protocol/relay/RelayLink.ts"
 import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
 import type { RelayAddress } from "../../src/schema/RelayAddress.ts"
@@ -223,6 +224,8 @@ export class FakeHost {
   readonly log: Array<string> = []
   readonly oob: Array<{ readonly sender: number; readonly bytes: ReadonlyArray<number>; readonly route: ReplyRoute }> =
     []
+  /** Relays that are no longer known, in order. */
+  readonly forgotten: Array<string> = []
   batches = 0
   changes = 0
   now = 1_000
@@ -232,6 +235,10 @@ export class FakeHost {
       numbers: {
         desiredRelays: 3,
         maxRelays: 6,
+        maxKnownRelays: 64,
+        trialsAtOnce: 4,
+        trialsPerMinute: 20,
+        allowPrivate: true,
         blockedTimeout: 200,
         minimumRelays: 3,
         minimumOnlyFor: Infinity,
@@ -242,6 +249,7 @@ export class FakeHost {
       now: () => this.now,
       onStart: this.relays.keep,
       onStop: this.relays.leave,
+      onForget: (relay) => this.forgotten.push(relay.host),
       onChange: () => this.changes++,
       onOob: (sender, bytes, route) => this.oob.push({ sender: sender[0]!, bytes: [...bytes], route }),
       onBatchEnd: () => this.batches++,

@@ -8,12 +8,11 @@
  */
 import { equalBytes, type PublicKey, toHex } from "../../schema/Bytes.ts"
 import * as Packet from "../../schema/NetCryptoPacket.ts"
-import type { Cipher } from "../crypto/Crypto.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "../registry/PeerPath.ts"
+import { CookieExchange } from "./CookieExchange.ts"
 import { CryptoSession } from "./CryptoSession.ts"
-import { type Candidate, cookieQuestion, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
-import * as Handshake from "./netCryptoHandshake.ts"
-import { PathProbes } from "./PathProbes.ts"
+import { type Candidate, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
+import type { OpenedHandshake } from "./netCryptoHandshake.ts"
 import type { EndReason, PeerHost } from "./PeerHost.ts"
 import type { SessionHost } from "./SessionHost.ts"
 import { SilenceWatch } from "./SilenceWatch.ts"
@@ -36,14 +35,13 @@ export class CryptoPeer implements PeerPathEvents {
   readonly #host: PeerHost
   readonly #sessionHost: SessionHost
   path: PeerPath
-  #dhtCipher: Cipher | undefined
+  #cookies: CookieExchange
   #attempt: Offer | undefined
   #current: CryptoSession | undefined
   /** The peer's session key that made the working session, and since when that works. */
   #origin: { readonly key: PublicKey; readonly since: number } | undefined
   #candidate: Candidate | undefined
   readonly #silence = new SilenceWatch()
-  #probes: PathProbes | undefined
   #isClosed = false
   readonly #frame = new Uint8Array(1 + Packet.maxDataSize)
 
@@ -57,7 +55,7 @@ export class CryptoPeer implements PeerPathEvents {
       onKilled: (session) => this.#end(session, "Closed")
     }
     this.path = host.openPath(dhtKey, this)
-    this.#dhtCipher = host.crypto.box(dhtKey, host.dht.secretKey)
+    this.#cookies = new CookieExchange(host, this.path)
   }
 
   get current(): CryptoSession | undefined {
@@ -71,7 +69,7 @@ export class CryptoPeer implements PeerPathEvents {
 
   /** Whether the peer's DHT key can be used at all. */
   get isReachable(): boolean {
-    return this.#dhtCipher !== undefined
+    return this.#cookies.isPossible
   }
 
   /** Whether one of this peer's paths leads to this DHT key. */
@@ -142,7 +140,7 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   /** A handshake that passed all checks and names this peer's identity key. */
-  onHandshake(opened: Handshake.OpenedHandshake, route: ReplyRoute): void {
+  onHandshake(opened: OpenedHandshake, route: ReplyRoute): void {
     const now = this.#host.now()
     const key = opened.sessionKey
     if (this.#origin !== undefined && equalBytes(key, this.#origin.key)) return this.path.tie(route.relay)
@@ -168,7 +166,7 @@ export class CryptoPeer implements PeerPathEvents {
     }
     if (waiting !== undefined) this.#dropCandidate(waiting)
     const { dhtKey } = opened.bearer
-    const path = equalBytes(this.path.peer, dhtKey) ? this.path : this.#host.openPath(dhtKey, this)
+    const path = equalBytes(this.path.peer, dhtKey) ? this.path : this.#host.openPath(dhtKey, this, this.path.peer)
     path.tie(route.relay)
     if (offer !== this.#attempt) path.tieHome()
     const session = new CryptoSession(this.#sessionHost, path, cipher, offer.baseNonce, opened.baseNonce)
@@ -189,7 +187,7 @@ export class CryptoPeer implements PeerPathEvents {
     let at = Math.min(this.#current?.deadline ?? Infinity, this.#attempt?.nextAt ?? Infinity)
     if (this.#candidate !== undefined) at = Math.min(at, this.#candidate.offer.nextAt, this.#candidate.session.deadline)
     if (this.#current === undefined) return at
-    if (!this.path.isAsleep) at = Math.min(at, this.#probes?.deadline ?? Infinity)
+    at = Math.min(at, this.#cookies.deadline)
     if (this.#silence.isProving) return Math.min(at, this.#silence.provenAt)
     return this.#attempt === undefined ? Math.min(at, this.#suspectAt(this.#current)) : at
   }
@@ -203,7 +201,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#repeat(now)
     if (this.#current === undefined) return
     this.#watch(this.#current, now)
-    if (!this.path.isAsleep) this.#probes?.onTimer(now, lag, this.path, this.#frame, (echoId) => this.#ask(echoId))
+    this.#cookies.onTimer(now, lag)
   }
 
   /** Ends everything, with a kill packet if a session works. */
@@ -216,8 +214,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#forgetCandidate()
     if (this.#current !== undefined) this.#end(this.#current, "ClosedHere")
     this.path.close()
-    this.#dhtCipher?.dispose()
-    this.#dhtCipher = undefined
+    this.#cookies.dispose()
   }
 
   /** Whether it was a data packet of one of our sessions. */
@@ -247,14 +244,12 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   #onCookieResponse(bytes: Uint8Array): void {
-    const response = this.#dhtCipher && Handshake.openCookieResponse(bytes, this.#dhtCipher)
-    if (response === undefined) return
+    const response = this.#cookies.take(bytes, this.#current?.congestion.leastRoundTrip)
     const now = this.#host.now()
-    if (this.#probes?.onAnswer(response.echoId, now, this.path, this.#current?.congestion.leastRoundTrip) === true) {
-      return
-    }
     const offer = this.#attempt
-    if (offer === undefined || offer.isHandshake || !equalBytes(response.echoId, offer.echoId)) return
+    if (
+      response === undefined || offer === undefined || offer.isHandshake || !equalBytes(response.echoId, offer.echoId)
+    ) return
     if (this.#current !== undefined) {
       if (!this.#silence.isProving) offer.nextAt = Math.min(offer.nextAt, now + lastAskInterval)
       this.#silence.answered(response.cookie, now)
@@ -275,7 +270,6 @@ export class CryptoPeer implements PeerPathEvents {
     this.#origin = { key: candidate.origin, since: Math.floor(this.#host.now()) }
     this.path = candidate.path
     this.#silence.online(this.path.carrier() !== 0, this.#host.now())
-    this.#probes = new PathProbes(this.#host.fill, this.#host.now())
     candidate.offer.ephemeral.wipe()
     this.#forgetAttempt()
     if (before !== undefined) {
@@ -284,9 +278,10 @@ export class CryptoPeer implements PeerPathEvents {
     }
     if (oldPath !== candidate.path) {
       oldPath.close()
-      this.#dhtCipher?.dispose()
-      this.#dhtCipher = this.#host.crypto.box(this.path.peer, this.#host.dht.secretKey)
+      this.#cookies.dispose()
+      this.#cookies = new CookieExchange(this.#host, this.path)
     }
+    this.#cookies.beginProbes(this.#host.now())
     this.#host.onEstablished(this, session)
     this.#host.wake(this)
   }
@@ -329,12 +324,7 @@ export class CryptoPeer implements PeerPathEvents {
 
   #question(now: number): Offer {
     const offer = makeOffer(this.#host.crypto, this.#host.fill, now)
-    return Object.assign(offer, { packet: this.#ask(offer.echoId) })
-  }
-
-  /** A cookie request with this echo id. */
-  #ask(echoId: Uint8Array): Uint8Array {
-    return this.#dhtCipher === undefined ? new Uint8Array(0) : cookieQuestion(this.#host, this.#dhtCipher, echoId)
+    return Object.assign(offer, { packet: this.#cookies.question(offer.echoId) })
   }
 
   /** Only what a route accepted counts as a try (protocol, section 5): otherwise a new relay is waited for. */

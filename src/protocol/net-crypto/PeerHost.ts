@@ -22,7 +22,8 @@ export interface PeerHost extends Omit<SessionHost, "onConfirmed" | "onKilled"> 
   readonly jar: CookieJar
   readonly identity: KeyPair
   readonly dht: KeyPair
-  readonly openPath: (peer: PublicKey, events: PeerPathEvents) => PeerPath
+  /** `before`: the key of the path that this one is to replace. */
+  readonly openPath: (peer: PublicKey, events: PeerPathEvents, before?: PublicKey) => PeerPath
   /** A session works now. */
   readonly onEstablished: (peer: CryptoPeer, session: CryptoSession) => void
   /** A working session is over, or (undefined) a call has come to nothing. */

@@ -5,47 +5,22 @@
  */
 import { type PublicKey, toHex } from "../../schema/Bytes.ts"
 import type { RelayAddress } from "../../schema/RelayAddress.ts"
-import type { RelayLinkEvents } from "../relay/RelayLink.ts"
-import type { PeerPath, PeerPathEvents, ReplyRoute } from "./PeerPath.ts"
+import { isDialable } from "./addressClass.ts"
+import { DialTrials } from "./DialTrials.ts"
+import { relayToForget, tieToGive } from "./giveWay.ts"
+import { allowIdle, type LinkDesk, linkEvents, replyThrough } from "./linkEvents.ts"
+import type { PeerPath, PeerPathEvents } from "./PeerPath.ts"
 import { makeSlot, PeerSlots, type Slot } from "./PeerSlots.ts"
-import { makeRelayEntry, type RelayEntry } from "./RelayEntry.ts"
+import { isUntested, makeRelayEntry, type RelayEntry } from "./RelayEntry.ts"
 import { planRelays } from "./relayPlan.ts"
 import { SurplusPace } from "./SurplusPace.ts"
-
-export interface TableNumbers {
-  readonly desiredRelays: number
-  readonly maxRelays: number
-  readonly blockedTimeout: number
-  readonly minimumRelays: number
-  readonly minimumOnlyFor: number
-  readonly onionRelays: number
-  readonly announceTimeout: number
-}
-
-/** What the table asks for and reports. */
-export interface TableHost {
-  readonly numbers: TableNumbers
-  /** Monotonic milliseconds. */
-  readonly now: () => number
-  /** Connect to this relay and keep it connected, until `onStop`. */
-  readonly onStart: (relay: RelayAddress, events: RelayLinkEvents) => void
-  /** Disconnect from this relay. What its old connection still reports is ignored. */
-  readonly onStop: (relay: RelayAddress) => void
-  /** Something changed that `tend` should look at, soon. */
-  readonly onChange: () => void
-  readonly onOob: (sender: PublicKey, bytes: Uint8Array, route: ReplyRoute) => void
-  readonly onBatchEnd: () => void
-  readonly onRelay: (relay: RelayAddress, isConnected: boolean) => void
-  readonly onPeer: (peer: PublicKey, relay: RelayAddress, isOnline: boolean) => void
-  readonly onCarrier: (peer: PublicKey, relay: RelayAddress | undefined) => void
-  /** Packets of the onion and of forwarders concern no peer. The bytes are views that are valid only during the call. */
-  readonly onOnion: (relay: RelayAddress, bytes: Uint8Array) => void
-  readonly onForwarded: (relay: RelayAddress, bytes: Uint8Array) => void
-}
+import type { TableHost } from "./TableHost.ts"
 
 /** For this long a refused routing request is not repeated, and an idle relay not tried again for a peer. Milliseconds. */
 const refusalTime = 60_000
 const idleTime = 60_000
+/** A relay with two addresses is tried for so long at one before it is tried at the other again. Milliseconds. */
+const moveInterval = 5_000
 
 export class ConnectionTable {
   readonly #host: TableHost
@@ -53,24 +28,68 @@ export class ConnectionTable {
   readonly #peers = new Map<string, PeerSlots>()
   readonly #madeAt: number
   readonly #pace = new SurplusPace()
+  readonly #trials: DialTrials
+  readonly #desk: LinkDesk
   #carriers = 0
   #onionWanted = false
+  #refusedRelays = 0
 
   constructor(host: TableHost) {
     this.#host = host
     this.#madeAt = host.now()
+    this.#trials = new DialTrials(host.numbers)
+    this.#desk = {
+      host,
+      slotOf: (entry, key) => this.#peers.get(toHex(key))?.slots.find((slot) => slot.entry === entry),
+      request: (slot) => this.#request(slot),
+      refuse: (slot) => this.#refuse(slot),
+      lose: (entry) => this.#lose(entry),
+      nextCarrier: () => ++this.#carriers
+    }
   }
 
   get relays(): Iterable<RelayEntry> {
     return this.#relays.values()
   }
 
-  /** Adds a relay to the global list. An already known key keeps its address (protocol, section 3). */
+  /** Relays that peers told us of and that were not taken, so far. */
+  get refusedRelays(): number {
+    return this.#refusedRelays
+  }
+
+  /**
+   * Adds a relay to the global list. An already known key keeps its address as long as that leads to it (protocol, section 3); another
+   * address is tried when it does not.
+   */
   addRelay(relay: RelayAddress): void {
-    const entry = this.#entryOf(relay)
+    const known = this.#known(relay)
+    if (known !== undefined) this.#note(known, relay, true)
+    else this.#makeSpace(true)
+    const entry = known ?? this.#add(relay, true)
     entry.isHome = true
     this.#start(entry)
     this.#host.onChange()
+  }
+
+  /**
+   * Relays that a peer says it uses. They are tied to it as far as they may be dialled and there is room; nothing that works, and nothing that
+   * the application has named, gives way to them.
+   */
+  addPeerRelays(key: PublicKey, relays: ReadonlyArray<RelayAddress>): void {
+    const { allowPrivate } = this.#host.numbers
+    for (const relay of relays) {
+      const peer = this.#peers.get(toHex(key))
+      const isTaken = peer !== undefined && isDialable(relay, allowPrivate) && this.#tie(peer, relay, false)
+      if (!isTaken) this.#refusedRelays++
+    }
+  }
+
+  /** A dial to this relay came to nothing. */
+  dialFailed(relay: RelayAddress): void {
+    const entry = this.#known(relay)
+    if (entry?.relay !== relay || entry.intent !== "up" || entry.link !== undefined) return
+    if (isUntested(entry)) this.#endTrial(entry)
+    else if (entry.elsewhere !== undefined && entry.movedAt + moveInterval <= this.#host.now()) this.#move(entry)
   }
 
   /** Whether onion packets go through relays (rows T15 to T17): the switch of an application without UDP. */
@@ -86,6 +105,10 @@ export class ConnectionTable {
   tend(): number {
     const { announceTimeout, desiredRelays, minimumOnlyFor, minimumRelays, onionRelays } = this.#host.numbers
     const now = this.#host.now()
+    for (const entry of this.#relays.values()) {
+      const isTried = entry.intent === "up" && entry.link === undefined && isUntested(entry)
+      if (isTried && entry.upSince + announceTimeout <= now) this.#endTrial(entry)
+    }
     const plan = planRelays([...this.#relays.values()], [...this.#peers.values()], {
       desired: desiredRelays,
       minimum: now - this.#madeAt < minimumOnlyFor ? minimumRelays : 0,
@@ -98,27 +121,83 @@ export class ConnectionTable {
       entry.isSurplus = plan.surplus.includes(entry)
     }
     for (const entry of plan.start) this.#start(entry)
+    const trialsUntil = this.#beginTrials(now)
     const surplus = this.#pace.next(plan.surplus, now)
     if (surplus !== undefined) this.#stop(surplus, "idle")
     // All of them before the first is left: its traffic must not move to the next one.
     for (const [entry, intent] of plan.stop) entry.intent = intent
     for (const [entry, intent] of plan.stop) this.#stop(entry, intent)
-    for (const [id, entry] of this.#relays) {
+    for (const entry of this.#relays.values()) {
       const isUnused = entry.intent !== "up" && !entry.isHome && entry.slots.size === 0
-      if (isUnused && entry.idleUntil <= now) this.#relays.delete(id)
+      if (isUnused && entry.idleUntil <= now) this.#forget(entry)
     }
     return Math.min(
       plan.nextAt,
+      trialsUntil,
       this.#pace.dueAt,
       this.#madeAt + minimumOnlyFor > now ? this.#madeAt + minimumOnlyFor : Infinity
     )
   }
 
+  /** One for which there is only a peer's word waits for its turn. */
   #start(entry: RelayEntry): void {
+    if (isUntested(entry)) entry.isTrialWanted = true
+    else this.#dial(entry)
+  }
+
+  #dial(entry: RelayEntry): void {
     if (entry.intent === "up") return
     entry.intent = "up"
     entry.upSince = this.#host.now()
-    this.#host.onStart(entry.relay, this.#eventsOf(entry))
+    this.#host.onStart(entry.relay, linkEvents(entry, this.#desk))
+  }
+
+  /** Begins as many first dials as the budget allows; returns when the next may begin, or when the first of these has had its time. */
+  #beginTrials(now: number): number {
+    const until = now + this.#host.numbers.announceTimeout
+    let began = Infinity
+    for (let next; (next = this.#trials.next(this.#relays.values(), now)) !== undefined;) {
+      next.isTrialWanted = false
+      next.graceUntil = until
+      began = until
+      this.#dial(next)
+    }
+    return Math.min(began, this.#trials.dueAt)
+  }
+
+  /** There is nothing at that address, or nothing that answers in time. */
+  #endTrial(entry: RelayEntry): void {
+    this.#stop(entry, "idle")
+    entry.trialFailedAt = this.#host.now()
+    entry.graceUntil = -Infinity
+    if (entry.elsewhere !== undefined) [entry.relay, entry.elsewhere] = [entry.elsewhere, entry.relay]
+    this.#host.onChange()
+  }
+
+  /** The ties stay: it is the same relay. Since when it has been wanted does not change either. */
+  #move(entry: RelayEntry): void {
+    this.#host.onStop(entry.relay)
+    if (entry.elsewhere !== undefined) [entry.relay, entry.elsewhere] = [entry.elsewhere, entry.relay]
+    entry.movedAt = this.#host.now()
+    this.#host.onStart(entry.relay, linkEvents(entry, this.#desk))
+  }
+
+  /**
+   * A known relay has been named again, perhaps at another address. The application's word replaces a peer's; what a peer says changes no
+   * address that is more than a peer's word.
+   */
+  #note(entry: RelayEntry, relay: RelayAddress, isGiven: boolean): void {
+    const wasUntested = isUntested(entry)
+    const isElsewhere = relay.host !== entry.relay.host || relay.port !== entry.relay.port
+    if (isElsewhere && wasUntested && isGiven) {
+      if (entry.intent === "up") this.#stop(entry, "idle")
+      entry.relay = relay
+      entry.elsewhere = undefined
+    } else if (isElsewhere && (wasUntested || isGiven)) entry.elsewhere = relay
+    if (!isGiven || entry.isGiven) return
+    entry.isGiven = true
+    entry.idleUntil = -Infinity
+    if ([...entry.slots].some(({ peer }) => !peer.isAsleep)) this.#start(entry)
   }
 
   /** Traffic moves to another relay first: make before break. */
@@ -131,17 +210,40 @@ export class ConnectionTable {
     this.#lose(entry)
   }
 
-  #entryOf(relay: RelayAddress): RelayEntry {
+  #known(relay: RelayAddress): RelayEntry | undefined {
+    return this.#relays.get(toHex(relay.publicKey))
+  }
+
+  #add(relay: RelayAddress, isGiven: boolean): RelayEntry {
     const id = toHex(relay.publicKey)
-    const known = this.#relays.get(id)
-    if (known !== undefined) return known
     const entry = makeRelayEntry(id, relay)
+    entry.isGiven = isGiven
     this.#relays.set(id, entry)
     return entry
   }
 
-  /** Opens the connection to a peer. Throws when there is one. */
-  openPeer(key: PublicKey, events: PeerPathEvents): PeerPath {
+  /** Whether one more relay may be known. One that a peer told us of gives way if need be; what the application names is never refused. */
+  #makeSpace(isGiven: boolean): boolean {
+    const { announceTimeout, maxKnownRelays } = this.#host.numbers
+    if (this.#relays.size < maxKnownRelays) return true
+    const options = { isTrusted: isGiven, connectTime: announceTimeout, now: this.#host.now() }
+    const entry = relayToForget(this.#relays.values(), options)
+    if (entry !== undefined) this.#forget(entry)
+    return isGiven || entry !== undefined
+  }
+
+  #forget(entry: RelayEntry): void {
+    if (entry.intent === "up") this.#stop(entry, "idle")
+    for (const slot of entry.slots) this.#free(slot)
+    this.#relays.delete(entry.id)
+    this.#host.onForget(entry.relay)
+  }
+
+  /**
+   * Opens the connection to a peer. Throws when there is one. `before` is the key under which the same peer was known until now: relays that
+   * are tied to it, online ones first, are tied to the new key as well, with room left for others.
+   */
+  openPeer(key: PublicKey, events: PeerPathEvents, before?: PublicKey): PeerPath {
     const id = toHex(key)
     if (this.#peers.has(id)) throw new Error("this peer has a path already")
     const peer: PeerSlots = new PeerSlots({
@@ -150,9 +252,9 @@ export class ConnectionTable {
       numbers: this.#host.numbers,
       now: this.#host.now,
       onCarrier: (slot) => this.#host.onCarrier(peer.key, slot?.entry.relay),
-      tie: (relay) => this.#tie(peer, relay),
+      tie: (relay) => this.#tie(peer, relay, true),
       tieHome: () => {
-        for (const { isHome, relay } of this.#relays.values()) if (isHome) this.#tie(peer, relay)
+        for (const { isHome, relay } of this.#relays.values()) if (isHome) this.#tie(peer, relay, true)
       },
       onAwake: () => {
         for (const { entry } of peer.slots) {
@@ -168,22 +270,33 @@ export class ConnectionTable {
       }
     })
     this.#peers.set(id, peer)
+    const old = before === undefined ? [] : this.#peers.get(toHex(before))?.slots ?? []
+    const { desiredRelays, maxRelays } = this.#host.numbers
+    const kept = old.toSorted((a, b) => Number(b.status === "online") - Number(a.status === "online"))
+    for (const { entry } of kept.slice(0, maxRelays - desiredRelays)) this.#tie(peer, entry.relay, true)
     return peer
   }
 
   /**
    * Ties a relay to a peer. An unknown relay is refused while the peer is online on the desired number (row C05); a known one may be
-   * tied up to the maximum (row T12).
+   * tied up to the maximum (row T12). Whether it is tied now.
    */
-  #tie(peer: PeerSlots, relay: RelayAddress): void {
+  #tie(peer: PeerSlots, relay: RelayAddress, isGiven: boolean): boolean {
     const { announceTimeout, desiredRelays, maxRelays } = this.#host.numbers
     const now = this.#host.now()
-    const known = this.#relays.get(toHex(relay.publicKey))
-    if (known === undefined && peer.onlineCount >= desiredRelays) return
-    if (peer.slots.some((slot) => slot.entry === known)) return
-    if ((known?.refused.get(toHex(peer.key)) ?? -Infinity) > now) return
-    if (peer.slots.length >= maxRelays && !this.#makeRoom(peer)) return
-    const entry = known ?? this.#entryOf(relay)
+    const known = this.#known(relay)
+    // The very object is ours: the relay has come back to us as the route of a packet, and nobody has named it.
+    if (known !== undefined && known.relay !== relay) this.#note(known, relay, isGiven)
+    if (known === undefined && peer.onlineCount >= desiredRelays) return false
+    if (peer.slots.some((slot) => slot.entry === known)) return true
+    if ((known?.refused.get(toHex(peer.key)) ?? -Infinity) > now) return false
+    const isFull = peer.slots.length >= maxRelays
+    const isTrusted = known === undefined ? isGiven : !isUntested(known)
+    const given = isFull ? tieToGive(peer, desiredRelays, { isTrusted, connectTime: announceTimeout, now }) : undefined
+    if (isFull && given === undefined) return false
+    if (known === undefined && !this.#makeSpace(isGiven)) return false
+    if (given !== undefined && peer.slots.includes(given)) this.#free(given)
+    const entry = known ?? this.#add(relay, isGiven)
     const slot = makeSlot(peer, entry, replyThrough(entry, peer.key))
     peer.slots.push(slot)
     entry.slots.add(slot)
@@ -191,20 +304,12 @@ export class ConnectionTable {
     if (!peer.isAsleep) this.#start(entry)
     this.#request(slot)
     this.#host.onChange()
+    return true
   }
 
-  /** A relay that has been away for long gives its place to a new one: ties must not keep a peer on dead relays. */
-  #makeRoom(peer: PeerSlots): boolean {
-    const { announceTimeout } = this.#host.numbers
-    const dead = peer.slots
-      .filter(({ entry }) =>
-        entry.intent === "up" && entry.link === undefined && entry.upSince + announceTimeout <= this.#host.now()
-      )
-      .toSorted((a, b) => a.entry.upSince - b.entry.upSince)[0]
-    if (dead === undefined) return false
-    this.#untie(dead)
-    peer.remove(dead)
-    return true
+  #free(slot: Slot): void {
+    this.#untie(slot)
+    slot.peer.remove(slot)
   }
 
   /** Gives the connection id back, or remembers that it must be when the response comes (defects A and E of the protocol). */
@@ -224,79 +329,6 @@ export class ConnectionTable {
     if (link === undefined || requested.has(peer)) return
     requested.add(peer)
     link.requestRoute(slot.peer.key)
-  }
-
-  #slotOf(entry: RelayEntry, key: Uint8Array): Slot | undefined {
-    return this.#peers.get(toHex(key))?.slots.find((slot) => slot.entry === entry)
-  }
-
-  #eventsOf(entry: RelayEntry): RelayLinkEvents {
-    const host = this.#host
-    return {
-      onConfirmed: (link) => {
-        if (entry.intent !== "up") return
-        entry.link = link
-        host.onRelay(entry.relay, true)
-        for (const slot of entry.slots) this.#request(slot)
-        // An unused relay needs no time for peers to appear.
-        if (entry.slots.size > 0) entry.graceUntil = host.now() + host.numbers.announceTimeout
-        host.onChange()
-      },
-      onRouteResponse: (link, connectionId, key) => {
-        if (link !== entry.link) return
-        entry.requested.delete(toHex(key))
-        const slot = this.#slotOf(entry, key)
-        if (connectionId === 0) {
-          if (slot !== undefined) this.#refuse(slot)
-        } else if (slot === undefined) link.disconnect(connectionId)
-        else {
-          slot.status = "registered"
-          slot.connectionId = connectionId
-          entry.byId[connectionId] = slot
-          slot.peer.onRegistered()
-        }
-      },
-      onPeerOnline: (link, connectionId) => {
-        const slot = link === entry.link ? entry.byId[connectionId] : undefined
-        if (slot === undefined || slot.status === "online") return
-        slot.status = "online"
-        slot.carrier = ++this.#carriers
-        host.onPeer(slot.peer.key, entry.relay, true)
-        slot.peer.onOnline(slot)
-        host.onChange()
-      },
-      onPeerOffline: (link, connectionId) => {
-        const slot = link === entry.link ? entry.byId[connectionId] : undefined
-        if (slot === undefined || slot.status !== "online") return
-        slot.status = "registered"
-        host.onPeer(slot.peer.key, entry.relay, false)
-        allowIdle(slot.peer)
-        slot.peer.onOffline(slot)
-        host.onChange()
-      },
-      onData: (link, connectionId, bytes) => {
-        const slot = link === entry.link ? entry.byId[connectionId] : undefined
-        if (slot !== undefined) slot.peer.events.onPacket(bytes, slot.route)
-      },
-      onOob: (link, sender, bytes) => {
-        if (link !== entry.link) return
-        const slot = this.#slotOf(entry, sender)
-        if (slot !== undefined) return slot.peer.events.onPacket(bytes, { ...slot.route, outOfBand: true })
-        host.onOob(sender, bytes, { ...replyThrough(entry, sender.slice() as PublicKey), outOfBand: true })
-      },
-      onOnion: (_, bytes) => host.onOnion(entry.relay, bytes),
-      onForwarded: (_, bytes) => host.onForwarded(entry.relay, bytes),
-      onWritable: () => {
-        for (const slot of entry.slots) slot.peer.onWritable(slot)
-      },
-      onBatchEnd: () => host.onBatchEnd(),
-      onLost: (link) => {
-        if (link !== entry.link) return
-        // What it had no room for it may have room for when it returns; not so when it is we who left.
-        if (entry.intent === "up") entry.refused.clear()
-        this.#lose(entry)
-      }
-    }
   }
 
   /** The connection to a relay is over: all its slots fall at once, the ties stay (row T35). */
@@ -322,19 +354,12 @@ export class ConnectionTable {
 
   /** A refused slot is freed for another relay, and the refusal remembered for a while (defect F of the protocol). */
   #refuse(slot: Slot): void {
-    slot.entry.refused.set(toHex(slot.peer.key), this.#host.now() + refusalTime)
+    const now = this.#host.now()
+    const { refused } = slot.entry
+    for (const [peer, until] of refused) if (until <= now) refused.delete(peer)
+    refused.set(toHex(slot.peer.key), now + refusalTime)
     slot.entry.slots.delete(slot)
     slot.peer.remove(slot)
     this.#host.onChange()
   }
 }
-
-/** A peer that was here a moment ago may be where we left it: then idle relays need not wait. */
-const allowIdle = (peer: PeerSlots): void => {
-  if (peer.onlineCount === 0) { for (const { entry } of peer.slots) entry.idleUntil = -Infinity }
-}
-
-const replyThrough = (entry: RelayEntry, peer: PublicKey): ReplyRoute => ({
-  relay: entry.relay,
-  reply: (packet) => entry.link?.sendOob(peer, packet) ?? false
-})

@@ -4,10 +4,10 @@
  */
 import type { PublicKey } from "../../schema/Bytes.ts"
 import type { RelayAddress } from "../../schema/RelayAddress.ts"
-import type { TableNumbers } from "./ConnectionTable.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./PeerPath.ts"
 import type { RelayEntry } from "./RelayEntry.ts"
 import { Suspicion } from "./Suspicion.ts"
+import type { TableNumbers } from "./TableHost.ts"
 
 /** The tie between a peer and a relay. `none`: no routing response yet on the present connection to the relay. */
 export interface Slot {

@@ -9,6 +9,16 @@ export interface RelayEntry {
   relay: RelayAddress
   /** Whether it is on the global list (row T09), rather than known only because of a peer. */
   isHome: boolean
+  /** Whether the application named it, on the global list or for a peer. Otherwise we have only a peer's word for it. */
+  isGiven: boolean
+  /** Whether it has ever been connected: what is at the address holds the key. */
+  isProven: boolean
+  /** Whether a first dial is wanted although we have only a peer's word, and when the latest such dial failed. */
+  isTrialWanted: boolean
+  trialFailedAt: number
+  /** Another address under which the application has named it; they change places when a dial fails, not more often than now and then. */
+  elsewhere: RelayAddress | undefined
+  movedAt: number
   /** Whether onion packets may go through it. */
   isOnion: boolean
   /** Whether peers are online on it that do not need it: it will be left soon, so it should not carry anything. */
@@ -41,6 +51,12 @@ export const makeRelayEntry = (id: string, relay: RelayAddress): RelayEntry => (
   id,
   relay,
   isHome: false,
+  isGiven: false,
+  isProven: false,
+  isTrialWanted: false,
+  trialFailedAt: -Infinity,
+  elsewhere: undefined,
+  movedAt: -Infinity,
   isOnion: false,
   isSurplus: false,
   intent: "idle",
@@ -54,3 +70,6 @@ export const makeRelayEntry = (id: string, relay: RelayAddress): RelayEntry => (
   refused: new Map(),
   sentBytes: 0
 })
+
+/** Whether nothing but a peer's word says that there is a relay at that address. It is dialled within a budget (`DialTrials`). */
+export const isUntested = ({ isGiven, isProven }: RelayEntry): boolean => !isGiven && !isProven

@@ -5,7 +5,7 @@
  */
 import type { PeerSlots, Slot } from "./PeerSlots.ts"
 import { type Candidate, chooseRelays, type Demand } from "./relayChoice.ts"
-import type { RelayEntry } from "./RelayEntry.ts"
+import { isUntested, type RelayEntry } from "./RelayEntry.ts"
 
 export interface PlanOptions {
   /** Relays wanted for each peer, for reachability at all times, and for onion packets (0: not wanted). */
@@ -70,8 +70,11 @@ export const planRelays = (
       if (status === "online" && suspicion.isQuarantined(now)) nextAt = Math.min(nextAt, suspicion.quarantinedUntil + 1)
     }
   }
-  startForMinimum(entries, [...chosen, ...connecting], start, options)
-  startForOnion(entries, onion.size + connecting.length, start, options)
+  // Whether a relay that a peer told us of is there at all, nobody knows.
+  const tested = entries.filter((entry) => !isUntested(entry))
+  const coming = connecting.filter((entry) => !isUntested(entry))
+  startForMinimum(tested, [...chosen, ...coming], start, options)
+  startForOnion(tested, onion.size + coming.length, start, options)
   return { start, stop, surplus, onion, nextAt }
 }
 
@@ -134,19 +137,24 @@ const startForPeer = (peer: PeerSlots, start: Set<RelayEntry>, options: PlanOpti
     status === "online"
       ? !suspicion.isQuarantined(now)
       : start.has(entry) || entry.graceUntil > now || isConnecting(entry)
-  let missing = desired - peer.slots.filter(isHopeful).length
+  let missing = desired
   let nextAt = Infinity
-  for (const { entry, suspicion } of peer.slots) {
-    if (missing <= 0 || entry.intent === "up" || start.has(entry)) continue
-    // One that is not trusted either helps only where relays are too few.
-    const shunnedUntil = onlineCount >= desired ? suspicion.quarantinedUntil : -Infinity
-    const waitUntil = Math.max(entry.idleUntil, shunnedUntil)
-    if (waitUntil > now) {
-      nextAt = Math.min(nextAt, waitUntil)
-      continue
+  // What may be no relay at all neither stands in for one that is, nor goes before it.
+  for (const untested of [false, true]) {
+    const slots = peer.slots.filter(({ entry }) => isUntested(entry) === untested)
+    missing -= slots.filter(isHopeful).length
+    for (const { entry, suspicion } of slots) {
+      if (missing <= 0 || entry.intent === "up" || start.has(entry)) continue
+      // One that is not trusted either helps only where relays are too few.
+      const shunnedUntil = onlineCount >= desired ? suspicion.quarantinedUntil : -Infinity
+      const waitUntil = Math.max(entry.idleUntil, shunnedUntil)
+      if (waitUntil > now) {
+        nextAt = Math.min(nextAt, waitUntil)
+        continue
+      }
+      start.add(entry)
+      missing--
     }
-    start.add(entry)
-    missing--
   }
   return missing > 0 ? nextAt : Infinity
 }

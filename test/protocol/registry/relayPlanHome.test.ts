@@ -12,6 +12,7 @@ const options = { desired: 3, minimum: 3, onion: 0, connectTime: 10_000, now: 10
 const relay = (number: number, isHome: boolean, state: "connected" | "idle" | "asleep"): RelayEntry =>
   Object.assign(makeRelayEntry(toHex(relayAt(number).publicKey), relayAt(number)), {
     isHome,
+    isGiven: true,
     intent: state === "connected" ? "up" : state,
     // The plan only asks whether there is one.
     link: state === "connected" ? {} : undefined
