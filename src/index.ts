@@ -22,14 +22,16 @@ export {
   TicketInvalid,
   ticketPrefix
 } from "./schema/Ticket.ts"
+export { SessionValue } from "./schema/SessionValue.ts"
 
 // Words of the plain code that appear in the contracts
 export type { Cipher, Crypto, KeyPair, SecretKey } from "./protocol/crypto/Crypto.ts"
 export type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./protocol/registry/PeerPath.ts"
 export type { RelayLink, RelayLinkEvents } from "./protocol/relay/RelayLink.ts"
-export type { SessionMuxCounts } from "./protocol/session/SessionMux.ts"
+export type { SessionMuxCounts } from "./protocol/session/sessionMuxOptions.ts"
 
 // Services
+export { Causeway, type Peer, type PeerLinkState } from "./services/Causeway.ts"
 export {
   ConnectionRegistry,
   type OobHandler,
@@ -61,7 +63,15 @@ export {
   TransportError,
   type TransportListener
 } from "./services/RelayTransport.ts"
-export { type ByteSession, type ByteSessionStats, Sessions } from "./services/Sessions.ts"
+export {
+  type ByteSession,
+  type MessageOptions,
+  type MessageSession,
+  type Session,
+  type SessionOffer,
+  type SessionStats,
+  type ValueSession
+} from "./services/Session.ts"
 export { ToxCrypto } from "./services/ToxCrypto.ts"
 
 // Errors; their reasons are matched by tag, with `Effect.catchReason`
@@ -79,6 +89,7 @@ export { type RelayNumbers, RelaySettings } from "./services/RelaySettings.ts"
 export { type SessionNumbers, SessionSettings } from "./services/SessionSettings.ts"
 
 // Layers that run anywhere
+export * as CausewayLive from "./layers/CausewayLive.ts"
 export * as ConnectionRegistryLive from "./layers/ConnectionRegistryLive.ts"
 export * as EntropyWebCrypto from "./layers/EntropyWebCrypto.ts"
 export * as IdentityFresh from "./layers/IdentityFresh.ts"
@@ -86,5 +97,4 @@ export * as NetCryptoBridgeLive from "./layers/NetCryptoBridgeLive.ts"
 export * as NetCryptoLive from "./layers/NetCryptoLive.ts"
 export * as RelayClientLive from "./layers/RelayClientLive.ts"
 export * as RelayServerLive from "./layers/RelayServerLive.ts"
-export * as SessionsLive from "./layers/SessionsLive.ts"
 export * as ToxCryptoWasm from "./layers/ToxCryptoWasm.ts"

@@ -2,12 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { toHex } from "../schema/Bytes.ts"
-import { Sessions } from "../services/Sessions.ts"
-import { call } from "./call.ts"
 import { CommandFailed } from "./failure.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
-import { pipeSession, sessionName } from "./pipeSession.ts"
+import { pipeSession, reportLinks, sessionName } from "./pipeSession.ts"
+import { reach } from "./reach.ts"
 import * as Relays from "./relays.ts"
 import * as Tickets from "./tickets.ts"
 
@@ -23,15 +22,15 @@ const acceptTimeout = "15 seconds"
 export const run = (input: Input) =>
   Effect.gen(function*() {
     const output = Output.make({ json: input.json, events: "stderr" })
-    const peer = yield* Tickets.read(input.ticket)
-    yield* Relays.hold(peer.relays, output)
-    const connection = yield* call(peer)
-    const sessions = yield* Sessions
+    const address = yield* Tickets.read(input.ticket)
+    yield* Relays.hold(address.relays, output)
+    const peer = yield* reach(address)
     const detail = `peer ${
       toHex(peer.identityKey).slice(0, 16)
     } did not accept the session within 15 s; check what it is running`
-    const session = yield* sessions.open(connection, sessionName).pipe(
+    const session = yield* peer.openBytes(sessionName).pipe(
       Effect.timeoutOrElse({ duration: acceptTimeout, orElse: () => Effect.fail(new CommandFailed({ detail })) })
     )
-    yield* pipeSession(output, connection, session, { emptyInput: "ends" })
+    yield* Effect.forkScoped(reportLinks(output, peer))
+    yield* pipeSession(output, peer, session, { emptyInput: "ends" })
   }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity))))

@@ -10,11 +10,10 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { equalBytes, toHex } from "../schema/Bytes.ts"
 import { formatHostPort } from "../schema/RelayAddress.ts"
+import { Causeway } from "../services/Causeway.ts"
 import { ConnectionRegistry } from "../services/ConnectionRegistry.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
-import { NetCrypto } from "../services/NetCrypto.ts"
-import { Sessions } from "../services/Sessions.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import * as Progress from "./demoProgress.ts"
 import * as DemoRelays from "./demoRelays.ts"
@@ -75,13 +74,13 @@ const connectNodes = Effect.fnUntraced(function*(relays: ReadonlyArray<DemoRelay
   }
   const from = Context.get(sender, Identity)
   const to = Context.get(receiver, Identity)
-  yield* Context.get(receiver, NetCrypto).setAcceptPolicy((key) => equalBytes(key, from.identity.publicKey))
-  const call = Context.get(sender, NetCrypto).connect({
+  yield* Context.get(receiver, Causeway).setAcceptPolicy((key) => equalBytes(key, from.identity.publicKey))
+  const call = Context.get(sender, Causeway).connect({
     identityKey: to.identity.publicKey,
     dhtKey: to.dht.publicKey,
     relays: addresses
   })
-  const [outgoing, incoming] = yield* Effect.all([call, Context.get(receiver, NetCrypto).accept], { concurrency: 2 })
+  const [outgoing, incoming] = yield* Effect.all([call, Context.get(receiver, Causeway).accept], { concurrency: 2 })
     .pipe(
       Effect.timeoutOrElse({
         duration: connectTimeout,
@@ -89,8 +88,8 @@ const connectNodes = Effect.fnUntraced(function*(relays: ReadonlyArray<DemoRelay
       })
     )
   const [sending, receiving] = yield* Effect.all([
-    Context.get(sender, Sessions).open(outgoing, "demo"),
-    Context.get(receiver, Sessions).accept(incoming)
+    outgoing.openBytes("demo"),
+    Effect.flatMap(incoming.accept, (offer) => offer.bytes)
   ], { concurrency: 2 })
   return { sender, sending, receiving }
 })

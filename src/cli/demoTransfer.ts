@@ -9,7 +9,7 @@ import * as Pull from "effect/Pull"
 import { createHash } from "node:crypto"
 import type { Entropy } from "../services/Entropy.ts"
 import type { SessionError } from "../services/SessionError.ts"
-import type { ByteSession } from "../services/Sessions.ts"
+import type { ByteSession } from "../services/Session.ts"
 
 /** Bytes handed to the session at once. */
 const chunkSize = 64 * 1024

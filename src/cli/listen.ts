@@ -4,17 +4,17 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
+import { Causeway, type Peer } from "../services/Causeway.ts"
 import { Identity } from "../services/Identity.ts"
-import { NetCrypto, type NetCryptoConnection } from "../services/NetCrypto.ts"
 import type { SessionError } from "../services/SessionError.ts"
-import { Sessions } from "../services/Sessions.ts"
+import { SessionSettings } from "../services/SessionSettings.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
 import type { PipeError } from "./PipeError.ts"
-import { pipeSession } from "./pipeSession.ts"
+import * as Peers from "./peers.ts"
+import { pipeSession, reportLinks } from "./pipeSession.ts"
 import * as Relays from "./relays.ts"
 import * as Tickets from "./tickets.ts"
 
@@ -28,27 +28,28 @@ export interface Input {
 
 /** How long a connected peer may take to open its session; nobody else is served meanwhile. */
 const openTimeout = "10 seconds"
+/** How long a lost peer keeps the place, milliseconds. */
+const resumeTimeout = 30_000
 
 /** Says that a peer is gone and why. `isLast`: the command ends with this error, which then has its own line for people. */
-const reportLost = (output: Output.Output, connection: NetCryptoConnection, error: SessionError, isLast: boolean) => {
-  const record = { event: "disconnected", identityKey: toHex(connection.identityKey), reason: error.reason._tag }
+const reportLost = (output: Output.Output, peer: Peer, error: SessionError, isLast: boolean) => {
+  const record = { event: "disconnected", identityKey: toHex(peer.identityKey), reason: error.reason._tag }
   return output.event(record, isLast ? undefined : `disconnected: ${error.message}`)
 }
 
 /** Serves one peer to its end. True when it was served, false when it never opened a session. */
-const serve = (output: Output.Output, input: Input, connection: NetCryptoConnection) =>
+const serve = (output: Output.Output, input: Input, peer: Peer) =>
   Effect.gen(function*() {
-    const sessions = yield* Sessions
-    yield* Effect.addFinalizer(() => connection.close)
-    const opened = yield* sessions.accept(connection).pipe(
+    const opened = yield* Effect.flatMap(peer.accept, (offer) => offer.bytes).pipe(
       Effect.timeoutOption(openTimeout),
-      Effect.catchTag("SessionError", (error) => Effect.as(reportLost(output, connection, error, false), undefined))
+      Effect.catchTag("SessionError", (error) => Effect.as(reportLost(output, peer, error, false), undefined))
     )
     if (opened?._tag !== "Some") return false
-    yield* pipeSession(output, connection, opened.value, { emptyInput: "follows" }).pipe(
+    yield* Effect.forkScoped(reportLinks(output, peer))
+    yield* pipeSession(output, peer, opened.value, { emptyInput: "follows" }).pipe(
       Effect.catchTag("SessionError", (error) =>
         Effect.gen(function*() {
-          yield* reportLost(output, connection, error, input.once)
+          yield* reportLost(output, peer, error, input.once)
           if (input.once) return yield* error
         }))
     )
@@ -56,28 +57,23 @@ const serve = (output: Output.Output, input: Input, connection: NetCryptoConnect
   }).pipe(Effect.scoped)
 
 /** Turns a second peer away. */
-const refuse = Effect.fnUntraced(function*(output: Output.Output, connection: NetCryptoConnection) {
-  const sessions = yield* Sessions
-  const identityKey = toHex(connection.identityKey)
+const refuse = Effect.fnUntraced(function*(output: Output.Output, peer: Peer) {
+  const identityKey = toHex(peer.identityKey)
   yield* output.event({ event: "refused", identityKey, reason: "busy" }, `refused ${identityKey}: busy`)
-  yield* sessions.refuse(connection, "serving another peer").pipe(Effect.ensuring(connection.close))
+  yield* peer.refuse("serving another peer")
 })
 
 const serveAll = Effect.fnUntraced(function*(
   output: Output.Output,
   input: Input
-): Effect.fn.Return<void, SessionError | PipeError, NetCrypto | Sessions | Scope.Scope> {
-  const netCrypto = yield* NetCrypto
+): Effect.fn.Return<void, SessionError | PipeError, Causeway> {
+  const causeway = yield* Causeway
   const finished = yield* Deferred.make<void, SessionError | PipeError>()
   let busy = false
-  const take = Effect.gen(function*() {
-    const connection = yield* netCrypto.accept
-    if (busy) {
-      yield* Effect.forkScoped(refuse(output, connection))
-      return
-    }
+  const turn = Effect.fnUntraced(function*(peer: Peer) {
+    if (busy) return yield* refuse(output, peer)
     busy = true
-    const served = serve(output, input, connection).pipe(
+    yield* serve(output, input, peer).pipe(
       Effect.flatMap((done) => done && input.once ? Deferred.succeed(finished, undefined) : Effect.void),
       // A session that breaks ends the command only with --once; stdout that breaks always does.
       Effect.catch((error) => Deferred.fail(finished, error)),
@@ -85,21 +81,23 @@ const serveAll = Effect.fnUntraced(function*(
         busy = false
       }))
     )
-    yield* Effect.forkScoped(served)
   })
-  yield* Effect.raceFirst(Deferred.await(finished), Effect.forever(take))
+  yield* Effect.raceFirst(Deferred.await(finished), Peers.forEach(causeway, turn))
 })
+
+/** One peer has the whole command, so a lost one is not waited for as long as usual. */
+const shortPatience = Effect.updateService(SessionSettings, (numbers) => ({ ...numbers, resumeTimeout }))
 
 export const run = (input: Input) =>
   Effect.gen(function*() {
     const output = Output.make({ json: input.json, events: "stderr" })
     const keys = yield* Identity
-    const netCrypto = yield* NetCrypto
+    const causeway = yield* Causeway
     const ticket = yield* Tickets.write(keys, input.relays)
     yield* Relays.hold(input.relays, output)
-    yield* netCrypto.setAcceptPolicy((key) =>
+    yield* causeway.setAcceptPolicy((key) =>
       input.allow.length === 0 || input.allow.some((allowed) => equalBytes(allowed, key))
     )
     yield* output.event({ event: "ticket", ticket }, ticket)
     yield* serveAll(output, input)
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity)))
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity)), shortPatience)

@@ -146,5 +146,5 @@ export const run = (input: Input) =>
       )
       yield* output.event({ event: "ready", identityKey, dhtKey }, `ready as ${identityKey}:${dhtKey}`)
       while (!(yield* round(output, input))) yield* Effect.sleep(reconnectPause)
-    }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity)))
+    }).pipe(Effect.scoped, Effect.provide(NodeLayer.netCrypto(input.identity)))
   })

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { Readable, Writable } from "node:stream"
 import * as WaitUntil from "../layers/waitUntil.ts"
 import type { SessionError } from "../services/SessionError.ts"
-import type { ByteSession } from "../services/Sessions.ts"
+import type { ByteSession } from "../services/Session.ts"
 import * as NodeStreams from "./nodeStreams.ts"
 import { PipeError } from "./PipeError.ts"
 

@@ -6,13 +6,13 @@ import * as Layer from "effect/Layer"
 import type { Entropy } from "../services/Entropy.ts"
 import type { Identity } from "../services/Identity.ts"
 import type { ToxCrypto } from "../services/ToxCrypto.ts"
+import * as CausewayLive from "./CausewayLive.ts"
 import * as ConnectionRegistryLive from "./ConnectionRegistryLive.ts"
 import * as EntropyLive from "./EntropyLive.ts"
 import * as NetCryptoBridgeLive from "./NetCryptoBridgeLive.ts"
 import * as NetCryptoLive from "./NetCryptoLive.ts"
 import * as RelayClientLive from "./RelayClientLive.ts"
 import * as RelayTransportNode from "./RelayTransportNode.ts"
-import * as SessionsLive from "./SessionsLive.ts"
 import * as ToxCryptoAuto from "./ToxCryptoAuto.ts"
 
 const platform = Layer.mergeAll(EntropyLive.layer, ToxCryptoAuto.layer, RelayTransportNode.layer)
@@ -30,8 +30,11 @@ const platform = Layer.mergeAll(EntropyLive.layer, ToxCryptoAuto.layer, RelayTra
  * ```
  */
 export const layer = <E>(identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>) =>
-  SessionsLive.layer.pipe(
-    Layer.provideMerge(NetCryptoLive.layer),
+  Layer.provideMerge(CausewayLive.layer, netCrypto(identity))
+
+/** The same up to `NetCrypto`: for programs that exchange raw packets, also with Tox peers of another kind. */
+export const netCrypto = <E>(identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>) =>
+  NetCryptoLive.layer.pipe(
     Layer.provideMerge(NetCryptoBridgeLive.layer),
     Layer.provideMerge(ConnectionRegistryLive.layer),
     Layer.provideMerge(RelayClientLive.layer),

@@ -81,17 +81,13 @@ export class PeerLinks {
 
   /** Says goodbye, gives the last acknowledgements time to arrive, and ends everything. Never fails. */
   leave(code: number, message: string): Effect.Effect<void> {
-    const { drainTimeout, helloTimeout } = this.#options.numbers
+    const { drainTimeout } = this.#options.numbers
     const { mux } = this.sessions
-    const greeted = this.#waiters.until(() => this.#greeted || this.#connection === undefined ? Effect.void : undefined)
     return Effect.suspend(() => {
       const connection = this.#connection
       if (connection === undefined || mux.fault !== undefined) return Effect.void
       mux.goAway(code, message)
-      return Effect.timeoutOption(greeted, helloTimeout).pipe(
-        Effect.andThen(Effect.timeoutOption(connection.drained, drainTimeout)),
-        Effect.ignore
-      )
+      return Effect.ignore(Effect.timeoutOption(connection.drained, drainTimeout))
     }).pipe(
       Effect.ensuring(Effect.sync(() => mux.fail({ _tag: "LinkLost", detail: "this side has ended it" }))),
       Effect.ensuring(this.hangUp)

@@ -186,7 +186,7 @@ export class SessionState {
 
   /** The next value, which stays uncounted until `consume`. */
   take(): InFrame | undefined {
-    return this.receiver.inbox.shift()
+    return this.receiver.inbox.take()
   }
 
   /** Opens credit for values that were taken. */
