@@ -211,8 +211,8 @@ export class SessionState {
     this.fault = fault
     this.ending = true
     this.sender.discard()
-    // What arrived before a link was lost was received; after a Reset nobody wants it.
-    if (fault._tag === "Reset" || fault._tag === "Violation") this.receiver.discard()
+    // What arrived before a link was lost, or as all there is, was received; after a Reset nobody wants the rest.
+    if ((fault._tag === "Reset" || fault._tag === "Violation") && !this.receiver.closed) this.receiver.discard()
     this.onChange?.()
   }
 
