@@ -26,7 +26,7 @@ export { SessionValue } from "./schema/SessionValue.ts"
 
 // Words of the plain code that appear in the contracts
 export type { Cipher, Crypto, KeyPair, SecretKey } from "./protocol/crypto/Crypto.ts"
-export type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./protocol/registry/PeerPath.ts"
+export type { PeerPath, PeerPathEvents, PeerWay, ReplyRoute, SendOutcome } from "./protocol/registry/PeerPath.ts"
 export type { RelayLink, RelayLinkEvents } from "./protocol/relay/RelayLink.ts"
 export type { SessionMuxCounts } from "./protocol/session/sessionMuxOptions.ts"
 
@@ -51,6 +51,7 @@ export {
   NetCrypto,
   type NetCryptoConnection,
   type NetCryptoHandlers,
+  type NetCryptoPath,
   type NetCryptoStats,
   type PeerAddress
 } from "./services/NetCrypto.ts"

@@ -3,9 +3,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { CryptoPeer } from "../protocol/net-crypto/CryptoPeer.ts"
 import type { CryptoSession } from "../protocol/net-crypto/CryptoSession.ts"
+import type { MeasuredWay } from "../protocol/net-crypto/PathSurvey.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import { firstLosslessId, firstLossyId, lastLosslessId, lastLossyId, maxPayload } from "../schema/NetCryptoPacket.ts"
-import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoStats } from "../services/NetCrypto.ts"
+import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoPath, NetCryptoStats } from "../services/NetCrypto.ts"
 import type { NetCryptoError } from "../services/NetCryptoError.ts"
 
 /** Lossy packets kept for a receiver that has not registered yet; the oldest go first. */
@@ -105,6 +106,19 @@ export class NetCryptoChannel implements NetCryptoConnection {
     dropped: { ...this.#session.dropped }
   })
 
+  readonly paths = (): ReadonlyArray<NetCryptoPath> =>
+    this.#error === undefined ? this.#peer.cookies.ways.map(pathOf) : []
+
+  readonly probe: Effect.Effect<ReadonlyArray<NetCryptoPath>, NetCryptoError> = Effect.suspend(() => {
+    if (this.#error !== undefined) return Effect.fail(this.#error)
+    const survey = Effect.callback<ReadonlyArray<NetCryptoPath>>((resume) => {
+      const stop = this.#peer.cookies.survey((ways) => resume(Effect.succeed(ways.map(pathOf))))
+      this.wake()
+      return Effect.sync(stop)
+    })
+    return Effect.raceFirst(survey, Effect.flatMap(this.closed, Effect.fail))
+  })
+
   /** Called by the layer: what the session reports. */
   onLossless(payload: Uint8Array): void {
     if (this.#handlers !== undefined) return this.#handlers.onLossless(payload)
@@ -141,7 +155,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
     this.#drains.clear()
   }
 
-  /** Lets the peer's timer look at the session's deadline again. */
+  /** Lets the peer's timer look at the deadline again. */
   wake(): void {
     this.#peer.wake()
   }
@@ -161,6 +175,13 @@ export class NetCryptoChannel implements NetCryptoConnection {
     })
   }
 }
+
+const pathOf = ({ carrier, carries, relay, roundTrip }: MeasuredWay): NetCryptoPath => ({
+  relay,
+  carries,
+  online: carrier !== 0,
+  roundTrip
+})
 
 /** What does not fit a packet, or has the id of another kind, is a mistake of the caller. */
 const check = (payload: Uint8Array, firstId: number, lastId: number): void => {

@@ -158,7 +158,7 @@ const encodeVector = (values: ReadonlyArray<SessionValue>): EncodedValue => {
  * The value in a payload that `checkValue` has found good; it never throws for one. `length` is the u32 where there is one, otherwise ignored.
  * `Bytes` are views of the payload, alone as well as in a vector; everything else is a copy.
  *
- * A value takes more memory than its bytes: a vector of many small values up to some 30 times as much. So keep payloads, and decode when
+ * A value takes more memory than its bytes: a vector of many small values up to some 50 times as much. So keep payloads, and decode when
  * the application takes the value.
  */
 export const decodeValue = (descriptor: number, length: number, payload: Uint8Array): SessionValue => {

@@ -94,10 +94,24 @@ const vector = <const Tag extends string, Values extends Countable>(
 
 type Elements = Uint16Array | Uint32Array | BigUint64Array
 
+/**
+ * V8 keeps arrays of up to 64 bytes inside its own heap until somebody asks for their buffer, which costs microseconds and half a kilobyte. A
+ * peer may send a hundred thousand small vectors in one frame.
+ */
+const smallSize = 64
+
 /** A copy: what arrives is not aligned, and would keep the chunk it came in. */
-const readElements = <A extends Elements>(cursor: WireCursor, elements: A): A => {
-  const from = cursor.take(elements.byteLength)
-  copyElements(from, new Uint8Array(elements.buffer), elements.BYTES_PER_ELEMENT)
+const readElements = <A extends Elements>(
+  cursor: WireCursor,
+  elements: A,
+  readOne: (cursor: WireCursor) => A[number]
+): A => {
+  if (elements.byteLength <= smallSize) {
+    for (let i = 0; i < elements.length; i++) elements[i] = readOne(cursor)
+  } else {
+    const from = cursor.take(elements.byteLength)
+    copyElements(from, new Uint8Array(elements.buffer), elements.BYTES_PER_ELEMENT)
+  }
   return elements
 }
 
@@ -145,13 +159,25 @@ export const plainLayouts: {
   Ring16: ring("Ring16", 0x03, 2),
   Ring32: ring("Ring32", 0x04, 4),
   Ring64: bigRing("Ring64", 0x05, 8),
-  Ring16Vector: vector("Ring16Vector", 0x06, 2, (at, count) => readElements(at, new Uint16Array(count)), writeElements),
-  Ring32Vector: vector("Ring32Vector", 0x07, 4, (at, count) => readElements(at, new Uint32Array(count)), writeElements),
+  Ring16Vector: vector(
+    "Ring16Vector",
+    0x06,
+    2,
+    (cursor, count) => readElements(cursor, new Uint16Array(count), (cursor) => readWhole(cursor, 2)),
+    writeElements
+  ),
+  Ring32Vector: vector(
+    "Ring32Vector",
+    0x07,
+    4,
+    (cursor, count) => readElements(cursor, new Uint32Array(count), (cursor) => readWhole(cursor, 4)),
+    writeElements
+  ),
   Ring64Vector: vector(
     "Ring64Vector",
     0x08,
     8,
-    (at, count) => readElements(at, new BigUint64Array(count)),
+    (cursor, count) => readElements(cursor, new BigUint64Array(count), (cursor) => readBig(cursor, 8)),
     writeElements
   ),
   Checksum: fixed(

@@ -38,6 +38,20 @@ export interface NetCryptoStats {
   readonly dropped: Readonly<Record<string, number>>
 }
 
+/** One relay that is tied to the peer of a connection, as a way to it. */
+export interface NetCryptoPath {
+  readonly relay: RelayAddress
+  /** Whether the connection's data goes through it; true of one relay at most. */
+  readonly carries: boolean
+  /** Whether the peer is online on it. */
+  readonly online: boolean
+  /**
+   * Milliseconds to the peer and back through this relay, as the last `probe` that ended has measured it. Undefined when that had no
+   * answer in time, did not ask, or asked before the peer was last online there.
+   */
+  readonly roundTrip: number | undefined
+}
+
 /**
  * One established, end-to-end encrypted channel to a peer: ordered lossless packets and unordered lossy ones.
  * Sending is a plain call; back-pressure is `trySend` returning false.
@@ -69,6 +83,17 @@ export interface NetCryptoConnection {
   /** Tells the peer (kill packet) and ends the connection. Idempotent. */
   readonly close: Effect.Effect<void>
   readonly stats: () => NetCryptoStats
+  /** The relays tied to the peer, whether it is online on them or not; none after the end. */
+  readonly paths: () => ReadonlyArray<NetCryptoPath>
+  /**
+   * Measures the round trip over every relay that the peer is online on, all at once: a cookie request over each (net_crypto, section 3).
+   * Gives the paths as they were when they were asked, once all have answered, after two seconds at most; a relay without an answer
+   * has no round trip this time. Nothing is concluded from it: no relay is left or preferred. Any number may run at a time.
+   * Fails when the connection ends.
+   *
+   * The peer does the work of a cookie for each. One that is not of our kind may answer by another relay than the one that asked.
+   */
+  readonly probe: Effect.Effect<ReadonlyArray<NetCryptoPath>, NetCryptoError>
 }
 
 /**

@@ -117,6 +117,8 @@ const connect = (mine: Side, theirs: Side, sendBuffer: number, meddle: Meddle): 
       roundTrip: undefined,
       dropped: {}
     }),
+    paths: () => [],
+    probe: Effect.suspend(() => isOver() ? fail : Effect.succeed([])),
     waiting: () => mine.queue.length
   }
 }

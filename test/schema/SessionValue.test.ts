@@ -223,6 +223,24 @@ describe("SessionValue", () => {
     assert.strictEqual(hex(valueBytes({ _tag: "Ring16Vector", values })), "06" + "04000000" + "0200" + "0300")
   })
 
+  it("I16: vectors of every length, also of those that are copied at once", () => {
+    const dice = new Dice(64)
+    for (let count = 0; count < 80; count++) {
+      const bytes = randomBytes(dice, 8 * count)
+      const values = [
+        [6, 2, new Uint16Array(bytes.buffer, 0, count)],
+        [7, 4, new Uint32Array(bytes.buffer, 0, count)],
+        [8, 8, new BigUint64Array(bytes.buffer, 0, count)]
+      ] as const
+      for (const [descriptor, size, expected] of values) {
+        const payload = bytes.slice(0, size * count)
+        const value = Value.decodeValue(descriptor, payload.length, payload)
+        assert.deepStrictEqual("values" in value ? value.values : undefined, expected, `${descriptor} ${count}`)
+        assert.strictEqual(hex(Value.encodeValue(value).payload), hex(payload))
+      }
+    }
+  })
+
   it("I14: elements are little-endian on a big-endian machine as well", () => {
     const to = new Uint8Array(8)
     copyElements(unhex("0102030405060708"), to, 4, false)
@@ -405,6 +423,16 @@ describe("SessionValue, bad input", () => {
       return Math.abs(process.memoryUsage().heapUsed - before)
     })
     assert.isBelow(Math.min(...used), 256 * 1024)
+  })
+
+  it("I25: a frame full of small vectors gets no buffer for each of them", () => {
+    const payload = unhex("060200000001000704000000010000000808000000" + "01".repeat(8))
+    const many = new Uint8Array(payload.length * 20_000)
+    for (let i = 0; i < 20_000; i++) many.set(payload, i * payload.length)
+    const before = process.memoryUsage().arrayBuffers
+    const value = Value.decodeValue(0x0a, many.length, many)
+    assert.isBelow(process.memoryUsage().arrayBuffers - before, 64 * 1024)
+    assert.lengthOf(value._tag === "ValueVector" ? value.values : [], 60_000)
   })
 
   it("I25: a frame full of bits costs the memory of an array, not of a million objects", () => {

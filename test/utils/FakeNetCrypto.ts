@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as WaitUntil from "../../src/layers/waitUntil.ts"
 import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
 import { maxPayload } from "../../src/schema/NetCryptoPacket.ts"
-import type { NetCryptoConnection, NetCryptoHandlers } from "../../src/services/NetCrypto.ts"
+import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoPath } from "../../src/services/NetCrypto.ts"
 import { ClosedHere, NetCryptoError, type NetCryptoErrorReason, PeerClosed } from "../../src/services/NetCryptoError.ts"
 
 export const identityKey = (fill: number): PublicKey => new Uint8Array(32).fill(fill) as PublicKey
@@ -26,6 +26,8 @@ export class FakeEnd implements NetCryptoConnection {
   error: NetCryptoError | undefined = undefined
   /** Bytes `trySend` takes before it returns false. */
   sendBuffer: number
+  /** What `paths` and `probe` give. */
+  ways: ReadonlyArray<NetCryptoPath> = []
   peer: FakeEnd | undefined = undefined
   auto = false
   private blocked = false
@@ -100,6 +102,12 @@ export class FakeEnd implements NetCryptoConnection {
     roundTrip: undefined,
     dropped: {}
   })
+
+  readonly paths = (): ReadonlyArray<NetCryptoPath> => this.error === undefined ? this.ways : []
+
+  readonly probe: Effect.Effect<ReadonlyArray<NetCryptoPath>, NetCryptoError> = Effect.suspend(() =>
+    this.error === undefined ? Effect.succeed(this.ways) : Effect.fail(this.error)
+  )
 
   /** Delivers up to `count` packets of this end to the other. Returns how many. */
   deliver(count = Number.POSITIVE_INFINITY): number {

@@ -7,7 +7,13 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import { monotonicMillis } from "../../src/layers/monotonicMillis.ts"
-import type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "../../src/protocol/registry/PeerPath.ts"
+import type {
+  PeerPath,
+  PeerPathEvents,
+  PeerWay,
+  ReplyRoute,
+  SendOutcome
+} from "../../src/protocol/registry/PeerPath.ts"
 import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
 import type { RelayAddress } from "../../src/schema/RelayAddress.ts"
 import type { BridgeEvents, NetCryptoBridge } from "../../src/services/NetCryptoBridge.ts"
@@ -61,6 +67,8 @@ export class FakeWire {
   }
   /** Relays that take everything and deliver nothing, though they say that all is well. */
   readonly frozen = new Set<number>()
+  /** How much longer than the conditions say packets take through a relay, one way. Milliseconds. */
+  readonly detours = new Map<number, number>()
   /** No peer is online anywhere: everything goes out of band. */
   outOfBandOnly = false
   /** A path finds out only in the middle of `send` that its carrier is full, and goes to the next relay then and there. */
@@ -164,7 +172,8 @@ export class FakeWire {
     const copies = this.random() < wire.duplicate ? 2 : 1
     for (let i = 0; i < copies; i++) {
       const late = this.random() < wire.reorder ? this.random() * wire.reorderBy : 0
-      this.schedule(waiting + wire.latency + this.random() * wire.jitter + late, () => {
+      const latency = wire.latency + (this.detours.get(relay) ?? 0)
+      this.schedule(waiting + latency + this.random() * wire.jitter + late, () => {
         const node = this.nodes.get(to)
         if (node === undefined || this.frozen.has(relay)) return
         this.count.delivered++
@@ -347,6 +356,9 @@ export class WirePath implements PeerPath {
     this.#activate(next)
     return true
   }
+
+  readonly ways = (): ReadonlyArray<PeerWay> =>
+    [...this.tied].map((relay) => ({ relay: this.#wire.relays[relay]!, carrier: this.online.get(relay) ?? 0 }))
 
   readonly standbys = (): ReadonlyArray<number> =>
     [...this.online].filter(([relay]) => relay !== this.active).map(([, spell]) => spell)

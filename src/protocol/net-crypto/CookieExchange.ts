@@ -1,6 +1,6 @@
 /**
  * Cookie requests to one peer and their answers (net_crypto, section 3), with the key that the two DHT keys share. A request keeps no
- * state at the peer, so a session asks by them which relays deliver. What a cookie is good for, a call or the proof that a peer has been
+ * state at the peer, so a session asks by them which relays deliver, and how fast they are. What a cookie is good for, a call or the proof that a peer has been
  * restarted, is `CryptoPeer`'s business.
  */
 import * as Packet from "../../schema/NetCryptoPacket.ts"
@@ -9,6 +9,7 @@ import type { PeerPath } from "../registry/PeerPath.ts"
 import { cookieQuestion } from "./handshakeOffer.ts"
 import { openCookieResponse } from "./netCryptoHandshake.ts"
 import { PathProbes } from "./PathProbes.ts"
+import { type MeasuredWay, PathSurvey, type SurveyResult } from "./PathSurvey.ts"
 import type { PeerHost } from "./PeerHost.ts"
 
 export class CookieExchange {
@@ -17,11 +18,13 @@ export class CookieExchange {
   readonly #frame = new Uint8Array(1 + Packet.cookieRequestSize)
   #cipher: Cipher | undefined
   #probes: PathProbes | undefined
+  readonly #survey: PathSurvey
 
   constructor(host: PeerHost, path: PeerPath) {
     this.#host = host
     this.#path = path
     this.#cipher = host.crypto.box(path.peer, host.dht.secretKey)
+    this.#survey = new PathSurvey(host.fill, host.now)
   }
 
   /** Whether the peer's DHT key can be used at all. */
@@ -34,13 +37,25 @@ export class CookieExchange {
     this.#probes = new PathProbes(this.#host.fill, now)
   }
 
+  /** The relays tied to the peer, with the round trips of the last survey. */
+  get ways(): ReadonlyArray<MeasuredWay> {
+    return this.#survey.waysOf(this.#path)
+  }
+
+  /** Measures them all: see `PathSurvey.start`. */
+  survey(onDone: SurveyResult): () => void {
+    return this.#survey.start(this.#path, this.#frame, (echoId) => this.question(echoId), onDone)
+  }
+
   /** When `onTimer` wants to be called. */
   get deadline(): number {
-    return this.#path.isAsleep ? Infinity : this.#probes?.deadline ?? Infinity
+    const { deadline } = this.#survey
+    return this.#path.isAsleep ? deadline : Math.min(deadline, this.#probes?.deadline ?? Infinity)
   }
 
   /** `lag`: see `CryptoSession.onTimer`. */
   onTimer(now: number, lag: number): void {
+    this.#survey.onTimer(now, lag)
     if (this.#path.isAsleep) return
     this.#probes?.onTimer(now, lag, this.#path, this.#frame, (echoId) => this.question(echoId))
   }
@@ -57,7 +72,9 @@ export class CookieExchange {
   take(bytes: Uint8Array, leastRoundTrip: number | undefined): Packet.CookieResponseContent | undefined {
     const response = this.#cipher && openCookieResponse(bytes, this.#cipher)
     if (response === undefined) return undefined
-    const isProbe = this.#probes?.onAnswer(response.echoId, this.#host.now(), this.#path, leastRoundTrip) === true
+    const now = this.#host.now()
+    if (this.#survey.onAnswer(response.echoId, now)) return undefined
+    const isProbe = this.#probes?.onAnswer(response.echoId, now, this.#path, leastRoundTrip) === true
     return isProbe ? undefined : response
   }
 

@@ -35,7 +35,8 @@ export class CryptoPeer implements PeerPathEvents {
   readonly #host: PeerHost
   readonly #sessionHost: SessionHost
   path: PeerPath
-  #cookies: CookieExchange
+  /** What is asked over `path`. Whoever starts a survey calls `wake` afterwards. */
+  cookies: CookieExchange
   #attempt: Offer | undefined
   #current: CryptoSession | undefined
   /** The peer's session key that made the working session, and since when that works. */
@@ -55,7 +56,7 @@ export class CryptoPeer implements PeerPathEvents {
       onKilled: (session) => this.#end(session, "Closed")
     }
     this.path = host.openPath(dhtKey, this)
-    this.#cookies = new CookieExchange(host, this.path)
+    this.cookies = new CookieExchange(host, this.path)
   }
 
   get current(): CryptoSession | undefined {
@@ -69,7 +70,7 @@ export class CryptoPeer implements PeerPathEvents {
 
   /** Whether the peer's DHT key can be used at all. */
   get isReachable(): boolean {
-    return this.#cookies.isPossible
+    return this.cookies.isPossible
   }
 
   /** Whether one of this peer's paths leads to this DHT key. */
@@ -86,7 +87,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#host.wake(this)
   }
 
-  /** The application has done something to a session: its deadline may have changed. */
+  /** The application has done something to a session, or asked for a survey: the deadline may have changed. */
   wake(): void {
     this.#host.wake(this)
   }
@@ -187,7 +188,7 @@ export class CryptoPeer implements PeerPathEvents {
     let at = Math.min(this.#current?.deadline ?? Infinity, this.#attempt?.nextAt ?? Infinity)
     if (this.#candidate !== undefined) at = Math.min(at, this.#candidate.offer.nextAt, this.#candidate.session.deadline)
     if (this.#current === undefined) return at
-    at = Math.min(at, this.#cookies.deadline)
+    at = Math.min(at, this.cookies.deadline)
     if (this.#silence.isProving) return Math.min(at, this.#silence.provenAt)
     return this.#attempt === undefined ? Math.min(at, this.#suspectAt(this.#current)) : at
   }
@@ -201,7 +202,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#repeat(now)
     if (this.#current === undefined) return
     this.#watch(this.#current, now)
-    this.#cookies.onTimer(now, lag)
+    this.cookies.onTimer(now, lag)
   }
 
   /** Ends everything, with a kill packet if a session works. */
@@ -214,7 +215,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#forgetCandidate()
     if (this.#current !== undefined) this.#end(this.#current, "ClosedHere")
     this.path.close()
-    this.#cookies.dispose()
+    this.cookies.dispose()
   }
 
   /** Whether it was a data packet of one of our sessions. */
@@ -244,7 +245,7 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   #onCookieResponse(bytes: Uint8Array): void {
-    const response = this.#cookies.take(bytes, this.#current?.congestion.leastRoundTrip)
+    const response = this.cookies.take(bytes, this.#current?.congestion.leastRoundTrip)
     const now = this.#host.now()
     const offer = this.#attempt
     if (
@@ -278,10 +279,10 @@ export class CryptoPeer implements PeerPathEvents {
     }
     if (oldPath !== candidate.path) {
       oldPath.close()
-      this.#cookies.dispose()
-      this.#cookies = new CookieExchange(this.#host, this.path)
+      this.cookies.dispose()
+      this.cookies = new CookieExchange(this.#host, this.path)
     }
-    this.#cookies.beginProbes(this.#host.now())
+    this.cookies.beginProbes(this.#host.now())
     this.#host.onEstablished(this, session)
     this.#host.wake(this)
   }
@@ -324,7 +325,7 @@ export class CryptoPeer implements PeerPathEvents {
 
   #question(now: number): Offer {
     const offer = makeOffer(this.#host.crypto, this.#host.fill, now)
-    return Object.assign(offer, { packet: this.#cookies.question(offer.echoId) })
+    return Object.assign(offer, { packet: this.cookies.question(offer.echoId) })
   }
 
   /** Only what a route accepted counts as a try (protocol, section 5): otherwise a new relay is waited for. */

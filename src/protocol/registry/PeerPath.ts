@@ -11,6 +11,13 @@ import type { RelayAddress } from "../../schema/RelayAddress.ts"
  */
 export type SendOutcome = "sent" | "blocked" | "unreachable"
 
+/** One relay that is tied to a peer. */
+export interface PeerWay {
+  readonly relay: RelayAddress
+  /** Identifies the relay connection as `PeerPath.carrier` does; 0 while the peer is not online on this relay. */
+  readonly carrier: number
+}
+
 /** The way to one peer. */
 export interface PeerPath {
   /** The peer's DHT key. */
@@ -45,9 +52,11 @@ export interface PeerPath {
   readonly tie: (relay: RelayAddress) => void
   /** Ties our own relays: a peer that called us knows them, so it may be on any of them (row T08). */
   readonly tieHome: () => void
+  /** All relays that are tied to the peer, in the order of their ties. */
+  readonly ways: () => ReadonlyArray<PeerWay>
   /** The carriers that could take over, the most trusted first: relays on which the peer is online beside the present one. */
   readonly standbys: () => ReadonlyArray<number>
-  /** Sends a packet by one of them. False when it is gone or full. */
+  /** Sends a packet by one carrier, whether it is the present one or not. False when it is gone or full. */
   readonly sendVia: (carrier: number, frame: Uint8Array, length: number) => boolean
   /** Tells whether a relay delivered what was sent by it, end to end (row T33). One that does not is avoided for a while. */
   readonly judge: (carrier: number, delivered: boolean) => void

@@ -4,7 +4,7 @@
  */
 import type { PublicKey } from "../../schema/Bytes.ts"
 import type { RelayAddress } from "../../schema/RelayAddress.ts"
-import type { PeerPath, PeerPathEvents, ReplyRoute, SendOutcome } from "./PeerPath.ts"
+import type { PeerPath, PeerPathEvents, PeerWay, ReplyRoute, SendOutcome } from "./PeerPath.ts"
 import type { RelayEntry } from "./RelayEntry.ts"
 import { Suspicion } from "./Suspicion.ts"
 import type { TableNumbers } from "./TableHost.ts"
@@ -121,6 +121,9 @@ export class PeerSlots implements PeerPath {
     this.#activate(next)
     return true
   }
+
+  readonly ways = (): ReadonlyArray<PeerWay> =>
+    this.slots.map(({ carrier, entry, status }) => ({ relay: entry.relay, carrier: status === "online" ? carrier : 0 }))
 
   readonly standbys = (): ReadonlyArray<number> =>
     this.#active === undefined ? [] : this.#others(this.#active).map(({ carrier }) => carrier)

@@ -32,6 +32,7 @@ const scene = () => {
     moveOn: () => false,
     heard: () => {},
     tie: () => {},
+    ways: () => [],
     standbys: () => [],
     sendVia: () => false,
     judge: () => {},

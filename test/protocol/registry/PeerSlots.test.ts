@@ -102,6 +102,31 @@ describe("PeerSlots: the carrier", () => {
   })
 })
 
+describe("PeerSlots: the ways", () => {
+  it("are all tied relays in the order of their ties, each with the number of its spell, or 0 while the peer is not there", () => {
+    const host = new FakeHost()
+    const { links: [first, second], path } = host.openOn(1, 2, 1)
+    path.tie(relayAt(3))
+    const ways = () => path.ways().map(({ carrier, relay }) => [relay.host, carrier])
+    const other = path.standbys()[0]!
+    const hosts = [2, 1, 3].map((n) => relayAt(n).host)
+    expect(ways()).toEqual([[hosts[0], path.carrier()], [hosts[1], other], [hosts[2], 0]])
+    // By these numbers packets go, over the carrier as well.
+    for (const carrier of [path.carrier(), other]) expect(path.sendVia(carrier, frame(24), 2)).toBe(true)
+    expect(sentBy([first!, second!])).toEqual([1, 1])
+    host.relays.confirm(3).bring(1)
+    expect(path.ways()[2]!.carrier).toBe(path.standbys().at(-1))
+    second!.offline(16)
+    expect(path.ways()[1]!.carrier).toBe(0)
+    second!.online(16)
+    expect(path.ways()[1]!.carrier).toBeGreaterThan(other)
+    first!.lose()
+    expect(path.ways()[0]!.carrier).toBe(0)
+    path.close()
+    expect(path.ways()).toEqual([])
+  })
+})
+
 describe("PeerSlots: full relays", () => {
   it("T23: when the carrier has taken nothing for 200 ms, the next relay takes the packet and carries from then on", () => {
     const host = new FakeHost()
