@@ -1,45 +1,76 @@
-/** Two `Sessions` services joined by a fake connection, and sessions between them. */
+/** Two `Causeway` services joined by a fake network, and sessions between them. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as SessionsLive from "../../src/layers/SessionsLive.ts"
-import type { PublicKey } from "../../src/schema/Bytes.ts"
+import * as CausewayLive from "../../src/layers/CausewayLive.ts"
+import { Causeway } from "../../src/services/Causeway.ts"
 import { Identity } from "../../src/services/Identity.ts"
-import { Sessions } from "../../src/services/Sessions.ts"
+import { NetCrypto } from "../../src/services/NetCrypto.ts"
 import { type SessionNumbers, SessionSettings } from "../../src/services/SessionSettings.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
-import { greaterKey, lesserKey, pair } from "./FakeNetCrypto.ts"
+import { greaterKey, lesserKey } from "./FakeNetCrypto.ts"
+import { FakeNetwork } from "./FakeNetwork.ts"
 
-/** A `Sessions` service of the node with this identity key. */
-export const sessionsOf = Effect.fnUntraced(function*(publicKey: PublicKey, settings: Partial<SessionNumbers> = {}) {
+/** A `Causeway` service of one node, which takes every caller. `process`: another one is another process of the same node. */
+export const causewayOf = Effect.fnUntraced(function*(
+  network: FakeNetwork,
+  side: "a" | "b",
+  settings: Partial<SessionNumbers> = {},
+  process = 0
+) {
+  const publicKey = side === "a" ? lesserKey : greaterKey
   const keys = { publicKey, secretKey: Redacted.make(new Uint8Array(32)) }
   const context = yield* Layer.build(
-    Layer.fresh(SessionsLive.layer).pipe(
+    Layer.fresh(CausewayLive.layer).pipe(
+      Layer.provide(Layer.succeed(NetCrypto, network.netCrypto(side))),
       Layer.provide(Layer.succeed(Identity, { identity: keys, dht: keys })),
-      Layer.provide(EntropySeeded.layer(publicKey[0] ?? 0)),
+      Layer.provide(EntropySeeded.layer((publicKey[0] ?? 0) + 10 * process)),
       Layer.provide(Layer.succeed(SessionSettings, { ...(yield* SessionSettings), ...settings }))
     )
   )
-  return Context.get(context, Sessions)
+  const causeway = Context.get(context, Causeway)
+  yield* causeway.setAcceptPolicy(() => true)
+  return causeway
 })
 
-/** `a` is the lesser. Packets deliver themselves. */
-export const sessionPair = Effect.fnUntraced(function*(
-  options: Partial<SessionNumbers> & { readonly sendBuffer?: number; readonly auto?: boolean } = {}
-) {
+export interface PairOptions extends Partial<SessionNumbers> {
+  readonly sendBuffer?: number
+  readonly auto?: boolean
+}
+
+/** Two nodes that do not know each other yet. `a` is the lesser. */
+export const nodePair = Effect.fnUntraced(function*(options: PairOptions = {}) {
   const { auto, sendBuffer, ...settings } = options
-  const ends = pair({ auto: auto ?? true, ...(sendBuffer === undefined ? undefined : { sendBuffer }) })
-  const a = { sessions: yield* sessionsOf(lesserKey, settings), connection: ends.lesser }
-  const b = { sessions: yield* sessionsOf(greaterKey, settings), connection: ends.greater }
-  return { a, b }
+  const network = yield* FakeNetwork.make
+  network.auto = auto ?? true
+  network.sendBuffer = sendBuffer ?? network.sendBuffer
+  return {
+    network,
+    a: yield* causewayOf(network, "a", settings),
+    b: yield* causewayOf(network, "b", settings)
+  }
 })
 
-/** A session that `a` has opened and `b` has accepted. */
-export const openSession = Effect.fnUntraced(function*(options: Parameters<typeof sessionPair>[0] = {}) {
-  const { a, b } = yield* sessionPair(options)
-  const [atA, atB] = yield* Effect.all([a.sessions.open(a.connection, "test"), b.sessions.accept(b.connection)], {
-    concurrency: "unbounded"
-  })
-  return { a: { ...a, session: atA }, b: { ...b, session: atB } }
+/** Two nodes that are connected: `a` has called. */
+export const peerPair = Effect.fnUntraced(function*(options: PairOptions = {}) {
+  const { a, b, network } = yield* nodePair(options)
+  const [atA, atB] = yield* Effect.all([a.connect(FakeNetwork.addressOf("b")), b.accept], { concurrency: "unbounded" })
+  return { network, a: { causeway: a, peer: atA }, b: { causeway: b, peer: atB } }
+})
+
+/** A session of bytes that `a` has opened and `b` has accepted. */
+export const openSession = Effect.fnUntraced(function*(options: PairOptions = {}) {
+  const { a, b, network } = yield* peerPair(options)
+  const [atA, atB] = yield* Effect.all(
+    [a.peer.openBytes("test"), Effect.flatMap(b.peer.accept, (offer) => offer.bytes)],
+    { concurrency: "unbounded" }
+  )
+  const { live } = network
+  if (live === undefined) return yield* Effect.die(new Error("there is no connection"))
+  return {
+    network,
+    a: { ...a, session: atA, connection: live.a },
+    b: { ...b, session: atB, connection: live.b }
+  }
 })
