@@ -13,6 +13,7 @@ export {
   RelayAddress,
   RelayAddressFromString
 } from "./schema/RelayAddress.ts"
+export { SessionValue } from "./schema/SessionValue.ts"
 export {
   decodeTicket,
   encodeTicket,
@@ -22,7 +23,6 @@ export {
   TicketInvalid,
   ticketPrefix
 } from "./schema/Ticket.ts"
-export { SessionValue } from "./schema/SessionValue.ts"
 
 // Words of the plain code that appear in the contracts
 export type { Cipher, Crypto, KeyPair, SecretKey } from "./protocol/crypto/Crypto.ts"

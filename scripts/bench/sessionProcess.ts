@@ -35,10 +35,13 @@ const node = CausewayLive.layer.pipe(
   Layer.provideMerge(RelayClientLive.layer),
   Layer.provideMerge(IdentityFresh.layer),
   Layer.provideMerge(platform),
-  Layer.provide(Layer.effect(SessionSettings, Effect.map(SessionSettings, (numbers) => ({
-    ...numbers,
-    maxIncomingSessions: 20_000
-  }))))
+  Layer.provide(Layer.effect(
+    SessionSettings,
+    Effect.map(SessionSettings, (numbers) => ({
+      ...numbers,
+      maxIncomingSessions: 20_000
+    }))
+  ))
 )
 const runtime = ManagedRuntime.make(node)
 const scope = Scope.makeUnsafe()
@@ -60,7 +63,10 @@ let bytes = 0
 let displaced = 0
 
 const hold = (relays: ReadonlyArray<string>) =>
-  Effect.flatMap(ConnectionRegistry, (registry) => Effect.forEach(relays.map(relay), registry.addRelay, { discard: true }))
+  Effect.flatMap(
+    ConnectionRegistry,
+    (registry) => Effect.forEach(relays.map(relay), registry.addRelay, { discard: true })
+  )
 
 const listen = (relays: ReadonlyArray<string>) =>
   Effect.gen(function*() {
@@ -164,7 +170,8 @@ serve({
     run(Effect.gen(function*() {
       globalThis.gc?.()
       const before = process.memoryUsage().heapUsed
-      const sessions = yield* Effect.forEach(Array.from({ length: count }, (_, i) => i), () => current().openBytes("idle"), {
+      const sessions = yield* Effect.forEach(Array.from({ length: count }, (_, i) => i), () =>
+        current().openBytes("idle"), {
         concurrency: 256
       })
       yield* Effect.sleep("300 millis")

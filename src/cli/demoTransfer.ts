@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import { createHash } from "node:crypto"
 import type { Entropy } from "../services/Entropy.ts"
-import type { SessionError } from "../services/SessionError.ts"
 import type { ByteSession } from "../services/Session.ts"
+import type { SessionError } from "../services/SessionError.ts"
 
 /** Bytes handed to the session at once. */
 const chunkSize = 64 * 1024

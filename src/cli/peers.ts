@@ -6,7 +6,10 @@ import * as Scope from "effect/Scope"
 import type { Causeway, Peer } from "../services/Causeway.ts"
 
 /** Serves every peer that calls, at the same time, until it is interrupted. A peer is let go when its turn is over. */
-export const forEach = (causeway: Causeway["Service"], turn: (peer: Peer) => Effect.Effect<void>): Effect.Effect<never> =>
+export const forEach = (
+  causeway: Causeway["Service"],
+  turn: (peer: Peer) => Effect.Effect<void>
+): Effect.Effect<never> =>
   Effect.gen(function*() {
     const turns = yield* FiberSet.make<void>()
     const take = Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {

@@ -7,13 +7,13 @@ import type { ByteSession } from "../services/Session.ts"
 import type { Output } from "./output.ts"
 import * as Pipe from "./pipe.ts"
 
-/** How long bytes that the peer has not received yet are waited for after a signal. */
-const drainTimeout = "2 seconds"
+/** How long bytes that the peer has not received yet are waited for after a signal; the goodbye may take another second. */
+const drainTimeout = "1500 millis"
 
 /** The name that both commands give their session. */
 export const sessionName = "pipe"
 
-/** Pipes until both directions have ended. After a signal, what was read from stdin is still delivered, for two seconds at most. */
+/** Pipes until both directions have ended. After a signal, what was read from stdin is still delivered, for a short time. */
 export const pipeSession = Effect.fnUntraced(function*(
   output: Output,
   peer: Peer,

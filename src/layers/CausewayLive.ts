@@ -64,7 +64,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
       if (isWanted(links.identityKey) && (yield* Queue.offer(waiting, claimable))) return
       yield* Effect.sleep(numbers.claimTimeout)
       if (sessions.holders > 0) return
-      yield* links.leave(SessionCode.busy, "nobody took the connection")
+      yield* links.leave(sessions, SessionCode.busy, "nobody took the connection")
     })
 
     /** The end of the sessions is the end of the links, unless the peer has come back as another process. */
@@ -113,8 +113,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const release = ({ links, sessions }: Claimable): Effect.Effect<void> =>
       Effect.suspend(() => {
         sessions.holders--
-        if (sessions.holders > 0 || links.sessions !== sessions) return Effect.void
-        return links.leave(SessionCode.shuttingDown, "")
+        return sessions.holders > 0 ? Effect.void : links.leave(sessions, SessionCode.shuttingDown, "")
       })
 
     const connect = Effect.fn("Causeway.connect")(function*(address: PeerAddress) {

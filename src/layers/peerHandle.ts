@@ -98,7 +98,7 @@ export class PeerHandle implements Peer {
   }
 
   refuse(message: string): Effect.Effect<void> {
-    return this.#links.leave(SessionCode.busy, message)
+    return this.#links.leave(this.#sessions, SessionCode.busy, message)
   }
 
   get closed(): Effect.Effect<SessionError> {

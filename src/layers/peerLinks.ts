@@ -79,19 +79,25 @@ export class PeerLinks {
     return Effect.forever(step)
   }
 
-  /** Says goodbye, gives the last acknowledgements time to arrive, and ends everything. Never fails. */
-  leave(code: number, message: string): Effect.Effect<void> {
+  /** Says goodbye, gives the last acknowledgements time to arrive, and ends everything, unless the sessions ended before. Never fails. */
+  leave(sessions: PeerSessions, code: number, message: string): Effect.Effect<void> {
     const { drainTimeout } = this.#options.numbers
-    const { mux } = this.sessions
-    return Effect.suspend(() => {
+    const { mux } = sessions
+    const goodbye = Effect.suspend(() => {
       const connection = this.#connection
       if (connection === undefined || mux.fault !== undefined) return Effect.void
       mux.goAway(code, message)
-      return Effect.ignore(Effect.timeoutOption(connection.drained, drainTimeout))
+      // Room for what still waits comes with acknowledgements of what does not.
+      const drained: Effect.Effect<void, NetCryptoError> = Effect.andThen(
+        connection.drained,
+        Effect.suspend(() => mux.isIdle ? connection.drained : drained)
+      )
+      return Effect.ignore(Effect.timeoutOption(drained, drainTimeout))
     }).pipe(
       Effect.ensuring(Effect.sync(() => mux.fail({ _tag: "LinkLost", detail: "this side has ended it" }))),
       Effect.ensuring(this.hangUp)
     )
+    return Effect.suspend(() => this.sessions === sessions ? goodbye : Effect.void)
   }
 
   /** Ends the connection at once; after what the peer is owed when it broke the rules. */

@@ -56,6 +56,6 @@ export const SessionSettings = Context.Reference<SessionNumbers>("causeway/servi
     maxDatagramSize: 1_200,
     replyBacklog: 64 * 1024,
     maxIncomingSessions: 1_024,
-    drainTimeout: 2_000
+    drainTimeout: 1_000
   })
 })

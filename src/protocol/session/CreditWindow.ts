@@ -25,8 +25,8 @@ export class CreditWindow {
   /** Frame bytes that may wait for the application. */
   size: number
   private least: number
-  private consumedThen = 0
-  private then = 0
+  private consumedAtMark = 0
+  private markedAt = 0
 
   constructor(size: number) {
     this.size = size
@@ -42,16 +42,16 @@ export class CreditWindow {
 
   /** The first frame has come. */
   begin(now: number): void {
-    this.then = now
+    this.markedAt = now
   }
 
   /** Frame bytes that the application has consumed in all; may widen the window, to `most`. */
   consumed(total: number, most: number, around: WindowSurroundings): void {
-    if (total - this.consumedThen < this.size / 2) return
+    if (total - this.consumedAtMark < this.size / 2) return
     const now = around.now()
-    const isHeldBack = now - this.then < heldBackRoundTrips * Math.max(around.roundTrip() ?? 0, leastRoundTrip)
-    this.consumedThen = total
-    this.then = now
+    const isHeldBack = now - this.markedAt < heldBackRoundTrips * Math.max(around.roundTrip() ?? 0, leastRoundTrip)
+    this.consumedAtMark = total
+    this.markedAt = now
     const growth = Math.min(this.size, most - this.size, around.budget.left)
     if (!isHeldBack || growth <= 0) return
     this.size += growth

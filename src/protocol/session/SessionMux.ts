@@ -73,6 +73,11 @@ export class SessionMux {
     }
   }
 
+  /** Nothing waits to be sent over the link in use. */
+  get isIdle(): boolean {
+    return this.link?.streams.every((stream) => stream.isIdle) !== false
+  }
+
   /** Sessions that are not over, on either side. */
   get sessionCount(): number {
     return this.sessions.size
@@ -164,7 +169,7 @@ export class SessionMux {
     this.creditWaiting.clear()
     if (this.fault !== undefined) return
     for (const session of waiting) {
-      session.creditDue()
+      if (session.creditLater) session.creditDue()
       this.note(session)
     }
     this.pump()
@@ -222,7 +227,10 @@ export class SessionMux {
       else entries[session.id % link.streams.length]?.push(session.resumeEntry())
     }
     for (const [index, sessions] of entries.entries()) {
-      link.begin(index, Frame.Resume.encode(Frame.Resume.make({ instanceId: this.options.instanceId, epoch, sessions })))
+      link.begin(
+        index,
+        Frame.Resume.encode(Frame.Resume.make({ instanceId: this.options.instanceId, epoch, sessions }))
+      )
     }
     if (this.refusal !== undefined) link.sayGoAway(this.refusal)
     for (const session of this.sessions.values()) this.note(session)
