@@ -50,8 +50,11 @@ export const layer = Layer.effect(
     const runStop = yield* FiberSet.runtime(stops)<never>()
     const confirmed = Latch.makeUnsafe(false)
     const changed = Latch.makeUnsafe(false)
-    /** What each known relay was last heard to be doing; a fiber that is being interrupted writes into one that nobody reads. */
-    const states = new Map<string, { state: RelayState }>()
+    /**
+     * What the fiber of each relay was last heard to be doing, by the very address that the table holds: it goes when the relay does. A
+     * fiber that is being interrupted writes into one that nobody reads.
+     */
+    const states = new WeakMap<RelayAddress, { state: RelayState }>()
     const readers = new Set<Reader>()
     let missedEvents = 0
     let onOob: OobHandler = () => {}
@@ -84,7 +87,7 @@ export const layer = Layer.effect(
     const maintain = (relay: RelayAddress, link: RelayLinkEvents): void => {
       const id = toHex(relay.publicKey)
       const held: { state: RelayState } = { state: { _tag: "Connecting" } }
-      states.set(id, held)
+      states.set(relay, held)
       const onState = (state: RelayState): void => {
         held.state = state
         if (state._tag === "Failed" && !state.error.wasConfirmed) table.dialFailed(relay)
@@ -103,10 +106,9 @@ export const layer = Layer.effect(
       onStart: maintain,
       onStop: (relay) => {
         const id = toHex(relay.publicKey)
-        states.set(id, { state: { _tag: "Sleeping" } })
+        states.delete(relay)
         runStop(FiberMap.remove(fibers, id))
       },
-      onForget: (relay) => states.delete(toHex(relay.publicKey)),
       onChange: () => changed.openUnsafe(),
       onOob: (sender, bytes, route) => onOob(sender, bytes, route),
       onBatchEnd: () => onBatchEnd(),
@@ -133,7 +135,7 @@ export const layer = Layer.effect(
 
     const status = (entry: RelayEntry): RelayStatus => ({
       relay: entry.relay,
-      state: states.get(entry.id)?.state ?? { _tag: "Sleeping" },
+      state: states.get(entry.relay)?.state ?? { _tag: "Sleeping" },
       isOnion: entry.isOnion,
       tied: entry.slots.size,
       online: [...entry.slots].filter((slot) => slot.status === "online").length,

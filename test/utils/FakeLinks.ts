@@ -195,7 +195,11 @@ export class FakeRelays {
 
   /** Confirms a new connection to `relayAt(n)`. */
   confirm(n: number): FakeLink {
-    const relay = relayAt(n)
+    return this.confirmAt(relayAt(n))
+  }
+
+  /** Confirms a new connection to a relay at an address of its own. */
+  confirmAt(relay: RelayAddress): FakeLink {
     const events = this.#events.get(relay.host)
     if (events === undefined) throw new Error(`nobody wants ${relay.host}`)
     const link = new FakeLink(relay, events)
@@ -224,8 +228,6 @@ export class FakeHost {
   readonly log: Array<string> = []
   readonly oob: Array<{ readonly sender: number; readonly bytes: ReadonlyArray<number>; readonly route: ReplyRoute }> =
     []
-  /** Relays that are no longer known, in order. */
-  readonly forgotten: Array<string> = []
   batches = 0
   changes = 0
   now = 1_000
@@ -249,7 +251,6 @@ export class FakeHost {
       now: () => this.now,
       onStart: this.relays.keep,
       onStop: this.relays.leave,
-      onForget: (relay) => this.forgotten.push(relay.host),
       onChange: () => this.changes++,
       onOob: (sender, bytes, route) => this.oob.push({ sender: sender[0]!, bytes: [...bytes], route }),
       onBatchEnd: () => this.batches++,

@@ -127,22 +127,25 @@ export class ConnectionTable {
     // All of them before the first is left: its traffic must not move to the next one.
     for (const [entry, intent] of plan.stop) entry.intent = intent
     for (const [entry, intent] of plan.stop) this.#stop(entry, intent)
+    let forgetAt = Infinity
     for (const entry of this.#relays.values()) {
       const isUnused = entry.intent !== "up" && !entry.isHome && entry.slots.size === 0
       if (isUnused && entry.idleUntil <= now) this.#forget(entry)
+      else if (isUnused) forgetAt = Math.min(forgetAt, entry.idleUntil)
     }
     return Math.min(
       plan.nextAt,
       trialsUntil,
+      forgetAt,
       this.#pace.dueAt,
       this.#madeAt + minimumOnlyFor > now ? this.#madeAt + minimumOnlyFor : Infinity
     )
   }
 
-  /** One for which there is only a peer's word waits for its turn. */
+  /** One for which there is only a peer's word waits for its turn, and for a while after a dial that failed, however often it is told. */
   #start(entry: RelayEntry): void {
-    if (isUntested(entry)) entry.isTrialWanted = true
-    else this.#dial(entry)
+    if (!isUntested(entry)) this.#dial(entry)
+    else if (entry.idleUntil <= this.#host.now()) entry.isTrialWanted = true
   }
 
   #dial(entry: RelayEntry): void {
@@ -236,7 +239,6 @@ export class ConnectionTable {
     if (entry.intent === "up") this.#stop(entry, "idle")
     for (const slot of entry.slots) this.#free(slot)
     this.#relays.delete(entry.id)
-    this.#host.onForget(entry.relay)
   }
 
   /**

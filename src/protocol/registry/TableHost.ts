@@ -23,12 +23,12 @@ export interface TableHost {
   readonly numbers: TableNumbers
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** Connect to this relay and keep it connected, until `onStop`. Each dial that leads nowhere is told to `dialFailed`. */
+  /**
+   * Connect to this relay and keep it connected, until `onStop`. The address is the very object that the entry holds meanwhile. Each dial that leads nowhere is told to `dialFailed`.
+   */
   readonly onStart: (relay: RelayAddress, events: RelayLinkEvents) => void
   /** Disconnect from this relay. What its old connection still reports is ignored. */
   readonly onStop: (relay: RelayAddress) => void
-  /** The relay is no longer known. */
-  readonly onForget: (relay: RelayAddress) => void
   /** Something changed that `tend` should look at, soon. */
   readonly onChange: () => void
   readonly onOob: (sender: PublicKey, bytes: Uint8Array, route: ReplyRoute) => void

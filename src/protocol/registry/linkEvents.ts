@@ -7,7 +7,7 @@ import { toHex } from "../../schema/Bytes.ts"
 import type { RelayLinkEvents } from "../relay/RelayLink.ts"
 import type { ReplyRoute } from "./PeerPath.ts"
 import type { PeerSlots, Slot } from "./PeerSlots.ts"
-import type { RelayEntry } from "./RelayEntry.ts"
+import { isUntested, type RelayEntry } from "./RelayEntry.ts"
 import type { TableHost } from "./TableHost.ts"
 
 /** The part of the table that its links report to. */
@@ -93,7 +93,8 @@ export const linkEvents = (entry: RelayEntry, desk: LinkDesk): RelayLinkEvents =
 
 /** A peer that was here a moment ago may be where we left it: then idle relays need not wait. */
 export const allowIdle = (peer: PeerSlots): void => {
-  if (peer.onlineCount === 0) { for (const { entry } of peer.slots) entry.idleUntil = -Infinity }
+  if (peer.onlineCount > 0) return
+  for (const { entry } of peer.slots) if (!isUntested(entry)) entry.idleUntil = -Infinity
 }
 
 /** The way back to a peer through a relay. The relay's address may change; the route names the present one. */
