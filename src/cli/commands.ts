@@ -88,6 +88,27 @@ const connect = Command.make(
   Command.withExamples([{ command: "causeway connect causeway:AVbq... < archive.tar" }])
 )
 
+const ping = Command.make(
+  "ping",
+  {
+    ticket,
+    identity: Flag.optional(identity),
+    count: wholeNumber("count", "N", 1, 1_000_000).pipe(
+      Flag.withDescription("Round trips over the link in use"),
+      Flag.withDefault(5)
+    ),
+    size: wholeNumber("size", "BYTES", 1, 1_000_000).pipe(
+      Flag.withDescription("Bytes that go there and back"),
+      Flag.withDefault(64)
+    ),
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./ping.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Measure round trips to the peer of a ticket, over the link in use and through each relay"),
+  Command.withExamples([{ command: "causeway ping causeway:AVbq... --count 20" }])
+)
+
 const packets = Command.make(
   "packets",
   {
@@ -141,5 +162,5 @@ const demo = Command.make(
 /** The whole command line. */
 export const root = Command.make("causeway").pipe(
   Command.withDescription("Connects two programs by public key over several encrypted relays at once"),
-  Command.withSubcommands([keygen, ticketCommand, relay, listen, connect, packets, demo])
+  Command.withSubcommands([keygen, ticketCommand, relay, listen, connect, ping, packets, demo])
 )

@@ -4,15 +4,19 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
 import { Causeway, type Peer } from "../services/Causeway.ts"
 import { Identity } from "../services/Identity.ts"
+import type { ByteSession } from "../services/Session.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import { SessionSettings } from "../services/SessionSettings.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
 import * as Peers from "./peers.ts"
+import * as PingSession from "./pingSession.ts"
 import type { PipeError } from "./PipeError.ts"
 import { pipeSession, reportLinks } from "./pipeSession.ts"
 import * as Relays from "./relays.ts"
@@ -37,14 +41,24 @@ const reportLost = (output: Output.Output, peer: Peer, error: SessionError, isLa
   return output.event(record, isLast ? undefined : `disconnected: ${error.message}`)
 }
 
+/** The session to pipe. Pings that come before it are answered, for as long as the peer likes. */
+const nextSession: (peer: Peer) => Effect.Effect<Option.Option<ByteSession>, SessionError, Scope.Scope> = Effect
+  .fnUntraced(function*(peer) {
+    let offer = yield* Effect.timeoutOption(peer.accept, openTimeout)
+    while (Option.isSome(offer) && offer.value.name === PingSession.sessionName) {
+      yield* Effect.forkScoped(Effect.ignore(PingSession.echo(offer.value)))
+      offer = Option.some(yield* peer.accept)
+    }
+    return Option.isSome(offer) ? Option.some(yield* offer.value.bytes) : Option.none()
+  })
+
 /** Serves one peer to its end. True when it was served, false when it never opened a session. */
 const serve = (output: Output.Output, input: Input, peer: Peer) =>
   Effect.gen(function*() {
-    const opened = yield* Effect.flatMap(peer.accept, (offer) => offer.bytes).pipe(
-      Effect.timeoutOption(openTimeout),
-      Effect.catchTag("SessionError", (error) => Effect.as(reportLost(output, peer, error, false), undefined))
+    const opened = yield* nextSession(peer).pipe(
+      Effect.catchTag("SessionError", (error) => Effect.as(reportLost(output, peer, error, false), Option.none()))
     )
-    if (opened?._tag !== "Some") return false
+    if (Option.isNone(opened)) return false
     yield* Effect.forkScoped(reportLinks(output, peer))
     yield* pipeSession(output, peer, opened.value, { emptyInput: "follows" }).pipe(
       Effect.catchTag("SessionError", (error) =>

@@ -7,6 +7,7 @@ import { SessionCode } from "../protocol/session/sessionFault.ts"
 import type { SessionState } from "../protocol/session/SessionState.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { Peer, PeerLinkState } from "../services/Causeway.ts"
+import type { NetCryptoPath } from "../services/NetCrypto.ts"
 import type { ByteSession, MessageOptions, MessageSession, SessionOffer, ValueSession } from "../services/Session.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import { ByteSessionHandle } from "./byteSession.ts"
@@ -80,7 +81,6 @@ export class PeerHandle implements Peer {
 
   get ping(): Effect.Effect<number, SessionError> {
     const { mux, waiters } = this.#sessions
-    const up = waiters.until(() => this.#failed() ?? (this.#sessions.isUp ? Effect.void : undefined))
     const ask = Effect.suspend(() => {
       const { link } = mux
       const begun = this.#now()
@@ -91,8 +91,22 @@ export class PeerHandle implements Peer {
       const lost = waiters.until(() => mux.link === link ? undefined : Effect.succeed(undefined))
       return Effect.raceFirst(answered, lost)
     })
-    const attempt: Effect.Effect<number, SessionError> = Effect.andThen(up, ask).pipe(
+    const attempt: Effect.Effect<number, SessionError> = Effect.andThen(this.#up, ask).pipe(
       Effect.flatMap((time) => time === undefined ? attempt : Effect.succeed(time))
+    )
+    return attempt
+  }
+
+  get probe(): Effect.Effect<ReadonlyArray<NetCryptoPath>, SessionError> {
+    const ask = Effect.suspend(() => {
+      const { connection } = this.#links
+      // Lost meanwhile: the next connection is asked.
+      return connection === undefined
+        ? Effect.succeed(undefined)
+        : Effect.orElseSucceed(connection.probe, () => undefined)
+    })
+    const attempt: Effect.Effect<ReadonlyArray<NetCryptoPath>, SessionError> = Effect.andThen(this.#up, ask).pipe(
+      Effect.flatMap((paths) => paths === undefined ? Effect.andThen(Effect.yieldNow, attempt) : Effect.succeed(paths))
     )
     return attempt
   }
@@ -138,6 +152,11 @@ export class PeerHandle implements Peer {
       return Effect.as(giveUpAtEnd(this.#sessions, [state]), session)
     }))
     return Effect.tap(opened, (session) => session.accepted)
+  }
+
+  /** Waits for a link. */
+  get #up(): Effect.Effect<void, SessionError> {
+    return this.#sessions.waiters.until(() => this.#failed() ?? (this.#sessions.isUp ? Effect.void : undefined))
   }
 
   #failed(): Effect.Effect<never, SessionError> | undefined {

@@ -47,6 +47,11 @@ export class PeerLinks {
     this.sessions = options.begin(this)
   }
 
+  /** The connection that the link runs over. */
+  get connection(): NetCryptoConnection | undefined {
+    return this.#connection
+  }
+
   /** Makes the link run over this connection. */
   use(connection: NetCryptoConnection): void {
     if (this.#connection === connection) return

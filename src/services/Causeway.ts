@@ -5,7 +5,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { SessionMuxCounts } from "../protocol/session/sessionMuxOptions.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
-import type { PeerAddress } from "./NetCrypto.ts"
+import type { NetCryptoPath, PeerAddress } from "./NetCrypto.ts"
 import type { ByteSession, MessageOptions, MessageSession, SessionOffer, ValueSession } from "./Session.ts"
 import type { SessionError } from "./SessionError.ts"
 
@@ -48,6 +48,11 @@ export interface Peer {
   ) => Effect.Effect<ReadonlyArray<ValueSession>, SessionError, Scope.Scope>
   /** Milliseconds to the peer's sessions and back over the link in use. Waits while there is none. */
   readonly ping: Effect.Effect<number, SessionError>
+  /**
+   * Milliseconds to the peer and back through each relay that the link could use, all asked at once; see `NetCryptoConnection.probe`.
+   * Waits while there is no link.
+   */
+  readonly probe: Effect.Effect<ReadonlyArray<NetCryptoPath>, SessionError>
   /** Turns the peer away, with code 1 (busy) and the message, and ends everything with it once it has been told. Never fails. */
   readonly refuse: (message: string) => Effect.Effect<void>
   /** Waits for the end of the whole relation with the peer and tells why. */

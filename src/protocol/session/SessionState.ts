@@ -5,7 +5,7 @@
  * It never waits, never touches a connection, and knows no other session.
  */
 import * as Frame from "../../schema/SessionFrame.ts"
-import { DatagramInbox } from "./DatagramInbox.ts"
+import type { DatagramInbox } from "./DatagramInbox.ts"
 import { type CreditNeed, FrameReceiver, type ReceiverSurroundings } from "./FrameReceiver.ts"
 import { FrameSender, writeHeader } from "./FrameSender.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
