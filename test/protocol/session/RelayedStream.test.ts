@@ -1,14 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "fast-check"
-import { LinkPacker, LinkStream } from "../../../src/protocol/session/LinkStream.ts"
+import { LinkPacker, RelayedStream } from "../../../src/protocol/session/RelayedStream.ts"
 import { LinkHello } from "../../../src/schema/LinkControl.ts"
-import { Bytes, SessionFrame } from "../../../src/schema/SessionFrame.ts"
 import { hello } from "../../utils/muxPair.ts"
 
 const join = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(Buffer.concat(chunks))
 
 const stream = (trySend: (packet: Uint8Array) => boolean = () => true) =>
-  new LinkStream({ hello: hello(1), trySend, maxFrameSize: 1024 * 1024 })
+  new RelayedStream({ hello: hello(1), trySend, hold: () => undefined })
 
 describe("LinkPacker", () => {
   it("packs any chunks into packets of which all but the last of a batch are full", () => {
@@ -38,7 +37,7 @@ describe("LinkPacker", () => {
   })
 })
 
-describe("LinkStream", () => {
+describe("RelayedStream", () => {
   it("sends its hello first and nothing else before the peer's", () => {
     const packets: Array<Uint8Array> = []
     const link = stream((packet) => packets.push(packet) > 0)
@@ -47,7 +46,7 @@ describe("LinkStream", () => {
     assert.isFalse(link.send())
     assert.isFalse(link.send())
     assert.deepStrictEqual(packets.map((packet) => [...packet]), [[177, 1, 0, 1, ...new Array(16).fill(1)]])
-    assert.deepStrictEqual(link.receive(LinkHello.encode(hello(2))).hello?.instanceId, new Uint8Array(16).fill(2))
+    assert.deepStrictEqual(link.receive(LinkHello.encode(hello(2))), { _tag: "Hello", hello: hello(2) })
     assert.isTrue(link.send())
     assert.deepStrictEqual([...packets[1] ?? []], [176, 7])
   })
@@ -68,31 +67,36 @@ describe("LinkStream", () => {
     assert.deepStrictEqual(join(packets.slice(1).map((packet) => packet.subarray(1))), bytes)
   })
 
-  it("finds frames however the peer cut its bytes into packets", () => {
-    const payloads = FastCheck.array(FastCheck.uint8Array({ maxLength: 3_000 }), { maxLength: 10 })
-    FastCheck.assert(
-      FastCheck.property(payloads, FastCheck.infiniteStream(FastCheck.integer({ min: 1, max: 1372 })), (all, sizes) => {
-        const link = stream()
-        link.receive(LinkHello.encode(hello(2)))
-        const bytes = join(all.map((payload) => SessionFrame.encode(Bytes.make({ sessionId: 5, bytes: payload }))))
-        const found: Array<Uint8Array> = []
-        for (let at = 0; at < bytes.length;) {
-          const size = sizes.next().value
-          const { frames, violation } = link.receive(Uint8Array.of(176, ...bytes.subarray(at, at + size)))
-          assert.isUndefined(violation)
-          for (const frame of frames) if (frame._tag === "Bytes") found.push(frame.bytes)
-          at += size
-        }
-        assert.deepStrictEqual(found.map((bytes) => [...bytes]), all.map((bytes) => [...bytes]))
-      }),
-      { numRuns: 50 }
-    )
+  it("keeps a refused hello until packets are taken again", () => {
+    const packets: Array<Uint8Array> = []
+    let room = 0
+    const link = stream((packet) => room-- > 0 && packets.push(packet) > 0)
+    link.receive(LinkHello.encode(hello(2)))
+    link.push(Uint8Array.of(7))
+    link.flush()
+    assert.isFalse(link.send())
+    room = 100
+    assert.isTrue(link.send())
+    assert.isTrue(link.send())
+    assert.deepStrictEqual(packets.map((packet) => packet[0]), [177, 176])
+  })
+
+  it("gives the peer's bytes as they come", () => {
+    const chunks = FastCheck.array(FastCheck.uint8Array({ minLength: 1, maxLength: 1372 }), { maxLength: 10 })
+    FastCheck.assert(FastCheck.property(chunks, (all) => {
+      const link = stream()
+      link.receive(LinkHello.encode(hello(2)))
+      for (const bytes of all) {
+        assert.deepStrictEqual(link.receive(Uint8Array.of(176, ...bytes)), { _tag: "Bytes", bytes })
+      }
+    }))
   })
 
   it("refuses session bytes before the hello, and a hello of version 0", () => {
-    assert.match(stream().receive(Uint8Array.of(176, 0)).violation ?? "", /before the hello/)
+    const violation = (detail: string) => ({ _tag: "Violation", detail } as const)
+    assert.deepStrictEqual(stream().receive(Uint8Array.of(176, 0)), violation("session bytes before the hello"))
     const old = LinkHello.encode(LinkHello.make({ version: 0, instanceId: new Uint8Array(16) }))
-    assert.match(stream().receive(old).violation ?? "", /version 0/)
+    assert.deepStrictEqual(stream().receive(old), violation("a hello of version 0"))
   })
 
   it("takes a hello of a later version, and ignores a second one, unknown kinds and other ids", () => {
@@ -106,10 +110,6 @@ describe("LinkStream", () => {
       Uint8Array.of(160, 1),
       Uint8Array.of(200)
     ]
-    for (const packet of others) {
-      const { frames, hello, violation } = link.receive(packet)
-      assert.deepStrictEqual([frames.length, hello, violation], [0, undefined, undefined])
-    }
-    assert.strictEqual(link.ignoredPackets, others.length)
+    for (const packet of others) assert.deepStrictEqual(link.receive(packet), { _tag: "Ignored" })
   })
 })
