@@ -47,7 +47,7 @@ const nextSession: (peer: Peer) => Effect.Effect<Option.Option<ByteSession>, Ses
     let offer = yield* Effect.timeoutOption(peer.accept, openTimeout)
     while (Option.isSome(offer) && offer.value.name === PingSession.sessionName) {
       yield* Effect.forkScoped(Effect.ignore(PingSession.echo(offer.value)))
-      offer = Option.some(yield* peer.accept)
+      offer = yield* Effect.option(peer.accept)
     }
     return Option.isSome(offer) ? Option.some(yield* offer.value.bytes) : Option.none()
   })

@@ -20,7 +20,7 @@ export class ByteSessionHandle extends SessionHandle implements ByteSession {
     return Stream.fromPull(Effect.succeed(this.read))
   }
 
-  write(chunks: Uint8Array | ReadonlyArray<Uint8Array>): Effect.Effect<void, SessionError> {
+  readonly write = (chunks: Uint8Array | ReadonlyArray<Uint8Array>): Effect.Effect<void, SessionError> => {
     return this.whenRoom(() => this.state.write(chunks instanceof Uint8Array ? [chunks] : chunks))
   }
 

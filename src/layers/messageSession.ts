@@ -24,11 +24,11 @@ export class MessageSessionHandle<A> extends SessionHandle implements MessageSes
     this.#receiveTimeout = options?.receiveTimeout
   }
 
-  send(message: A): Effect.Effect<void, SessionError> {
+  readonly send = (message: A): Effect.Effect<void, SessionError> => {
     return this.sendAll([message])
   }
 
-  sendAll(messages: ReadonlyArray<A>): Effect.Effect<void, SessionError> {
+  readonly sendAll = (messages: ReadonlyArray<A>): Effect.Effect<void, SessionError> => {
     return Effect.suspend(() => {
       const values: Array<EncodedValue> = []
       for (const message of messages) {

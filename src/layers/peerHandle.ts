@@ -32,20 +32,23 @@ export class PeerHandle implements Peer {
     this.#now = now
   }
 
-  openBytes(name: string): Effect.Effect<ByteSession, SessionError, Scope.Scope> {
+  readonly openBytes = (name: string): Effect.Effect<ByteSession, SessionError, Scope.Scope> => {
     return this.#open(name, (state) => new ByteSessionHandle(this.#sessions, state))
   }
 
-  open<A>(
+  readonly open = <A>(
     name: string,
     schema: Schema.Codec<A, unknown>,
     options?: MessageOptions
-  ): Effect.Effect<MessageSession<A>, SessionError, Scope.Scope> {
+  ): Effect.Effect<MessageSession<A>, SessionError, Scope.Scope> => {
     const codec = MessageCodec.json(schema)
     return this.#open(name, (state) => new MessageSessionHandle(this.#sessions, state, codec, options))
   }
 
-  openValues(name: string, options?: MessageOptions): Effect.Effect<ValueSession, SessionError, Scope.Scope> {
+  readonly openValues = (
+    name: string,
+    options?: MessageOptions
+  ): Effect.Effect<ValueSession, SessionError, Scope.Scope> => {
     return this.#open(name, (state) => new MessageSessionHandle(this.#sessions, state, MessageCodec.values, options))
   }
 
@@ -66,10 +69,10 @@ export class PeerHandle implements Peer {
     return Stream.fromEffectRepeat(this.accept)
   }
 
-  makeSessions(
+  readonly makeSessions = (
     count: number,
     options?: MessageOptions
-  ): Effect.Effect<ReadonlyArray<ValueSession>, SessionError, Scope.Scope> {
+  ): Effect.Effect<ReadonlyArray<ValueSession>, SessionError, Scope.Scope> => {
     return Effect.uninterruptible(Effect.suspend(() => {
       const states = this.#sessions.mux.make(count)
       const sessions = states.map((state) =>
@@ -111,7 +114,7 @@ export class PeerHandle implements Peer {
     return attempt
   }
 
-  refuse(message: string): Effect.Effect<void> {
+  readonly refuse = (message: string): Effect.Effect<void> => {
     return this.#links.leave(this.#sessions, SessionCode.busy, message)
   }
 
@@ -119,7 +122,7 @@ export class PeerHandle implements Peer {
     return Effect.map(this.#sessions.over, (fault) => errorOfFault(this.identityKey, fault))
   }
 
-  link(): PeerLinkState {
+  readonly link = (): PeerLinkState => {
     const { link } = this.#sessions.mux
     return link !== undefined && link.isUp ? { _tag: "Up", roundTrip: link.roundTrip() } : { _tag: "Down" }
   }
@@ -138,7 +141,7 @@ export class PeerHandle implements Peer {
     })
   }
 
-  counts() {
+  readonly counts = () => {
     return this.#sessions.mux.counts
   }
 

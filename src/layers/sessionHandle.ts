@@ -72,11 +72,11 @@ export abstract class SessionHandle implements Session {
     return this.others.until(() => this.state.finished ? Effect.void : this.failed())
   }
 
-  reset(code: number, message: string): Effect.Effect<void> {
+  readonly reset = (code: number, message: string): Effect.Effect<void> => {
     return Effect.sync(() => this.owner.mux.reset(this.state, code, message))
   }
 
-  sendDatagram(bytes: Uint8Array): boolean {
+  readonly sendDatagram = (bytes: Uint8Array): boolean => {
     return this.owner.mux.datagram(this.state, bytes)
   }
 
@@ -88,7 +88,7 @@ export abstract class SessionHandle implements Session {
     })))
   }
 
-  stats(): SessionStats {
+  readonly stats = (): SessionStats => {
     const { delivered, received, written } = this.state.counts
     return { bytesIn: received, bytesOut: written, bytesDelivered: delivered }
   }

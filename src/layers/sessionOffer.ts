@@ -37,19 +37,19 @@ export class OfferHandle implements SessionOffer {
     return this.#accept(() => new ByteSessionHandle(this.#owner, this.#state))
   }
 
-  messages<A>(
+  readonly messages = <A>(
     schema: Schema.Codec<A, unknown>,
     options?: MessageOptions
-  ): Effect.Effect<MessageSession<A>, SessionError, Scope.Scope> {
+  ): Effect.Effect<MessageSession<A>, SessionError, Scope.Scope> => {
     const codec = MessageCodec.json(schema)
     return this.#accept(() => new MessageSessionHandle(this.#owner, this.#state, codec, options))
   }
 
-  values(options?: MessageOptions): Effect.Effect<ValueSession, SessionError, Scope.Scope> {
+  readonly values = (options?: MessageOptions): Effect.Effect<ValueSession, SessionError, Scope.Scope> => {
     return this.#accept(() => new MessageSessionHandle(this.#owner, this.#state, MessageCodec.values, options))
   }
 
-  refuse(code: number, message: string): Effect.Effect<void> {
+  readonly refuse = (code: number, message: string): Effect.Effect<void> => {
     return Effect.sync(() => this.#owner.mux.reset(this.#state, code, message))
   }
 
