@@ -47,11 +47,12 @@ const setUp = Effect.gen(function*() {
   /** One transfer over a session of its own: how it ended at both ends. */
   const transfer = (name: string, options: { readonly whileRunning?: Ends } = {}) =>
     Effect.gen(function*() {
-      const { a, b } = yield* openSession()
+      const ends = yield* openSession({ resumeTimeout: 100 })
+      const { a, b } = ends
       const [sent, received] = yield* Effect.all([
         Effect.result(send(name, a.session)),
         Effect.result(receive(b.session)),
-        options.whileRunning?.({ a, b }) ?? Effect.void
+        options.whileRunning?.(ends) ?? Effect.void
       ], { concurrency: "unbounded" })
       return { sent, received, bytesOut: a.session.stats().bytesOut }
     }).pipe(Effect.scoped)
@@ -179,10 +180,10 @@ describe("an interrupted transfer", () => {
       world.write("data.bin", bytes)
       const part = join(world.there, partName("data.bin", sha256(bytes)))
       const cut = yield* world.transfer("data.bin", {
-        whileRunning: ({ a, b }) =>
+        whileRunning: ({ b, network }) =>
           Effect.gen(function*() {
             while (b.session.stats().bytesIn < 8_000_000) yield* Effect.sleep("1 millis")
-            yield* a.connection.close
+            network.lose()
           })
       })
       assert.deepStrictEqual([reasonOf(cut.sent), reasonOf(cut.received)], ["LinkLost", "LinkLost"])

@@ -20,7 +20,7 @@ type Result = Exit.Exit<void, SocketBroken | SessionError>
 
 /** A client and a service, joined through a session: client, socket and bridge, session, bridge and socket, service. */
 const setUp = Effect.fnUntraced(function*(options: Parameters<typeof openSession>[0] = {}) {
-  const { a, b } = yield* openSession(options)
+  const { a, b, network } = yield* openSession({ resumeTimeout: 100, ...options })
   const nearResult = yield* Deferred.make<Result>()
   const farResult = yield* Deferred.make<Result>()
   const sockets: Array<Net.Socket> = []
@@ -51,6 +51,7 @@ const setUp = Effect.fnUntraced(function*(options: Parameters<typeof openSession
   return {
     a,
     b,
+    network,
     caller,
     server: accepted!,
     sockets,
@@ -158,13 +159,13 @@ describe("a TCP connection over a session", () => {
 
   it.live("a session that fails is an error to both ends, never a clean end, also after one direction has ended", () =>
     Effect.gen(function*() {
-      const { a, caller, distant, near, server } = yield* setUp()
+      const { caller, distant, near, network, server } = yield* setUp()
       caller.read().socket.end("all of it")
       server.read()
       yield* Effect.promise(() => server.over)
       server.socket.write("a part")
       yield* until("the part is there", () => caller.text === "a part")
-      yield* a.connection.close
+      network.lose()
       assert.strictEqual(yield* Effect.promise(() => caller.over), "ECONNRESET")
       assert.strictEqual(caller.text, "a part")
       assert.deepStrictEqual([tagOf(yield* near), tagOf(yield* distant)], ["LinkLost", "LinkLost"])
@@ -204,10 +205,10 @@ describe("a TCP connection over a session", () => {
 
   it.live("a service that does not read holds the client back, and a session lost meanwhile frees both sockets", () =>
     Effect.gen(function*() {
-      const { b, caller, near, server, sockets } = yield* setUp()
+      const { caller, near, network, server, sockets } = yield* setUp()
       const taken = flood(caller, 64 * 1024 * 1024)
       assert.isBelow(yield* settled(() => taken.bytes), 24 * 1024 * 1024)
-      yield* b.connection.close
+      network.lose()
       assert.strictEqual(tagOf(yield* near), "LinkLost")
       yield* until("both sockets are closed", () => sockets.every((socket) => socket.destroyed))
       server.read()

@@ -61,6 +61,12 @@ export class FakeNetwork {
     last?.b.end(reason)
   }
 
+  /** Ends the connection for good: no call is answered any more. */
+  lose(reason?: NetCryptoErrorReason): void {
+    this.calls = "hang"
+    this.cut(reason)
+  }
+
   /** How to call a node. */
   static addressOf(side: "a" | "b"): PeerAddress {
     const key = side === "a" ? lesserKey : greaterKey
