@@ -43,7 +43,7 @@ const makeRuntime = () => ManagedRuntime.make(node)
 let runtime = makeRuntime()
 let accepted: Promise<NetCryptoConnection> | undefined
 let connection: NetCryptoConnection | undefined
-let seen: (() => Traffic.Seen) | undefined
+let sink: Traffic.Sink | undefined
 
 const relay = (text: string) => Result.getOrThrow(parseRelayAddress(text))
 const key = (hex: string) => PublicKey.make(fromHex(hex) ?? new Uint8Array(0))
@@ -73,10 +73,12 @@ const listen = Effect.fnUntraced(function*(relays: ReadonlyArray<string>) {
   return { identityKey: toHex(identity.publicKey), dhtKey: toHex(dht.publicKey) } satisfies Keys
 })
 
+const accept = () => runtime.runPromise(Effect.flatMap(NetCrypto, (netCrypto) => netCrypto.accept))
+
 serve({
   listen: async (relays: ReadonlyArray<string>) => {
     const keys = await runtime.runPromise(listen(relays))
-    accepted = runtime.runPromise(Effect.flatMap(NetCrypto, (netCrypto) => netCrypto.accept))
+    accepted = accept()
     return keys
   },
   /** Milliseconds from nothing to an established connection. */
@@ -98,13 +100,19 @@ serve({
   accepted: async () => {
     connection = await accepted
   },
+  /** Waits for another connection, after the first has ended. */
+  acceptAgain: async () => {
+    connection = await accept()
+  },
   flood: (size: number) => Traffic.flood(current(), size),
+  paced: (input: Parameters<typeof Traffic.paced>[1]) => Traffic.paced(current(), input),
   sink: () => {
-    seen = Traffic.sink(current())
+    sink = Traffic.sink(current())
   },
   echo: () => Traffic.echo(current()),
   ping: (input: Parameters<typeof Traffic.ping>[1]) => Traffic.ping(current(), input),
-  mark: () => ({ ...usage(), ...seen?.() }),
+  mark: () => ({ ...usage(), ...sink?.seen() }),
+  gaps: () => sink?.gaps() ?? [],
   /** Bytes that went out through each relay so far. */
   sentThrough: async () => {
     const statuses = await runtime.runPromise(Effect.flatMap(ConnectionRegistry, (registry) => registry.relays))
@@ -115,6 +123,6 @@ serve({
     await runtime.dispose()
     runtime = makeRuntime()
     connection = undefined
-    seen = undefined
+    sink = undefined
   }
 })

@@ -37,6 +37,22 @@ export const flood = (connection: NetCryptoConnection, size: number): void => {
   send()
 }
 
+/** Sends `perSecond` packets a second, for ever. What could not be sent in time is made up for. */
+export const paced = (
+  connection: NetCryptoConnection,
+  input: { readonly size: number; readonly perSecond: number }
+): void => {
+  const packets = Array.from({ length: cycle }, (_, number) => packet(number, input.size))
+  const started = nowMs()
+  let sent = 0
+  const send = () => {
+    const due = (nowMs() - started) * input.perSecond / 1_000
+    while (sent < due && connection.trySend(packets[sent % cycle]!)) sent++
+  }
+  const timer = setInterval(send, 1)
+  connection.handle({ ...nothing, onWritable: send, onClosed: () => clearInterval(timer) })
+}
+
 /** What a sink has seen. `longestGap` is in milliseconds, since it was last asked for. */
 export interface Seen {
   readonly packets: number
@@ -46,19 +62,38 @@ export interface Seen {
   readonly longestGap: number
 }
 
-/** Counts a flood; the function returned tells what was seen, and begins a new longest gap. */
-export const sink = (connection: NetCryptoConnection): () => Seen => {
+/** A time without a packet: when it began, by `nowMs`, and how long it was, milliseconds. */
+export interface Gap {
+  readonly at: number
+  readonly length: number
+}
+
+/** Shorter gaps are not kept one by one, and no more than so many. */
+const leastGap = 2
+const mostGaps = 10_000
+
+export interface Sink {
+  /** What was seen; begins a new longest gap. */
+  readonly seen: () => Seen
+  /** The gaps since the last call, the one that goes on now included. */
+  readonly gaps: () => ReadonlyArray<Gap>
+}
+
+/** Counts a flood. */
+export const sink = (connection: NetCryptoConnection): Sink => {
   let packets = 0
   let bytes = 0
   let displaced = 0
   let expected = 0
   let last = nowMs()
   let longestGap = 0
+  let gaps: Array<Gap> = []
   connection.handle({
     ...nothing,
     onLossless: (payload) => {
       const now = nowMs()
       if (now - last > longestGap) longestGap = now - last
+      if (now - last >= leastGap && gaps.length < mostGaps) gaps.push({ at: last, length: now - last })
       last = now
       packets++
       bytes += payload.length
@@ -67,12 +102,19 @@ export const sink = (connection: NetCryptoConnection): () => Seen => {
       expected = (number + 1) % cycle
     }
   })
-  return () => {
-    const now = nowMs()
-    const seen = { packets, bytes, displaced, longestGap: Math.max(longestGap, now - last) }
-    longestGap = 0
-    last = now
-    return seen
+  return {
+    seen: () => {
+      const now = nowMs()
+      const seen = { packets, bytes, displaced, longestGap: Math.max(longestGap, now - last) }
+      longestGap = 0
+      last = now
+      return seen
+    },
+    gaps: () => {
+      const taken = [...gaps, { at: last, length: nowMs() - last }]
+      gaps = []
+      return taken
+    }
   }
 }
 

@@ -2,6 +2,7 @@
  * How the demonstration shows its progress, on stderr: one line that is redrawn on a terminal, else a plain line now and then.
  */
 import { humanBytes } from "./output.ts"
+import * as ProgressLine from "./progressLine.ts"
 
 /** What one look at the transfer saw. */
 export interface Sample {
@@ -21,46 +22,24 @@ export interface Progress {
   readonly end: () => void
 }
 
-const barWidth = 16
 /** A plain line a second, when samples come ten times a second. */
 const samplesPerLine = 10
 
-const percent = (sample: Sample): number => sample.size === 0 ? 100 : Math.floor(sample.received * 100 / sample.size)
+const partOf = (sample: Sample): number => sample.size === 0 ? 1 : sample.received / sample.size
 
 /** One look as text, without the bar. */
 export const describe = (sample: Sample): string => {
   const relays = sample.relayRates.map((rate) => rate === undefined ? "killed" : rate.toFixed(1))
-  const done = `${String(percent(sample)).padStart(3)} %  ${humanBytes(sample.received)}`
-  return `${done}  ${sample.rate.toFixed(1)} MB/s  (by relay: ${relays.join(", ")})`
-}
-
-const bar = (sample: Sample): string => {
-  const filled = sample.size === 0 ? barWidth : Math.floor(sample.received * barWidth / sample.size)
-  return `[${"#".repeat(filled)}${".".repeat(barWidth - filled)}]`
-}
-
-/** What is written to: stderr. A terminal says how wide it is; a longer line could not be redrawn. */
-export interface Target {
-  readonly write: (text: string) => unknown
-  readonly isTTY?: boolean
-  readonly columns?: number
+  const done = ProgressLine.describe(partOf(sample), humanBytes(sample.received), sample.rate)
+  return `${done}  (by relay: ${relays.join(", ")})`
 }
 
 /** Redraws one line on a terminal, and writes plain lines anywhere else. */
-export const make = (stream: Target): Progress => {
-  const isTerminal = stream.isTTY === true
-  let samples = 0
-  const clear = isTerminal ? "\r\u001b[2K" : ""
+export const make = (stream: ProgressLine.Target): Progress => {
+  const line = ProgressLine.make(stream, samplesPerLine)
   return {
-    update: (sample) => {
-      if (isTerminal) stream.write(clear + `${bar(sample)} ${describe(sample)}`.slice(0, (stream.columns ?? 80) - 1))
-      else if (samples++ % samplesPerLine === 0) stream.write(`${describe(sample)}\n`)
-    },
-    happened: (text) => {
-      stream.write(`${clear}${text}\n`)
-    },
-    end: () => {
-      stream.write(clear)
-    }
+    update: (sample) => line.draw(partOf(sample), describe(sample)),
+    happened: line.happened,
+    end: line.end
   }
 }

@@ -41,7 +41,8 @@ export interface ReceiveOptions {
   readonly folder: string
   /** Unfinished files that are being written to; shared by all sessions of the process. */
   readonly inUse: Set<string>
-  readonly onIncoming: (incoming: Incoming) => Effect.Effect<void>
+  /** Run in the scope of the transfer. */
+  readonly onIncoming: (incoming: Incoming) => Effect.Effect<void, never, Scope.Scope>
 }
 
 /** Keeps every other session of this process from writing to the same unfinished file. */

@@ -9,11 +9,10 @@ import * as RelayServerLive from "../layers/RelayServerLive.ts"
 import * as RelayTransportNode from "../layers/RelayTransportNode.ts"
 import * as ToxCryptoAuto from "../layers/ToxCryptoAuto.ts"
 import { toHex } from "../schema/Bytes.ts"
-import { formatHostPort, formatRelayAddress, type RelayAddress } from "../schema/RelayAddress.ts"
+import { formatRelayAddress, type RelayAddress } from "../schema/RelayAddress.ts"
 import { generateKeyPair } from "../services/Identity.ts"
 import { RelayServer } from "../services/RelayServer.ts"
-import type { TransportError } from "../services/RelayTransport.ts"
-import { CommandFailed } from "./failure.ts"
+import { listenFailure } from "./listenFailure.ts"
 import * as Output from "./output.ts"
 
 export interface Input {
@@ -21,21 +20,6 @@ export interface Input {
   readonly port: number
   readonly identity: Option.Option<string>
   readonly json: boolean
-}
-
-/** What the operating system's refusal means for whoever started the relay. */
-const explain = (input: Input, error: TransportError): CommandFailed => {
-  const at = formatHostPort(input)
-  switch (error.kind) {
-    case "InUse":
-      return new CommandFailed({ detail: `${at} is in use already (${error.detail}); choose another --port` })
-    case "Denied":
-      return new CommandFailed({
-        detail: `not allowed to listen on ${at} (${error.detail}); choose a --port above 1023`
-      })
-    default:
-      return new CommandFailed({ detail: `cannot listen on ${at} (${error.detail}); check --host` })
-  }
 }
 
 /** The addresses under which a relay bound to all interfaces can be reached from here and from its networks. */
@@ -86,7 +70,8 @@ export const run = (input: Input) =>
     const server = RelayServerLive.layer({ host: input.host, port: input.port, keyPair })
     yield* serve(input, output).pipe(
       Effect.provide(server),
-      Effect.catchTag("TransportError", (error) => Effect.fail(explain(input, error)))
+      Effect.catchTag("TransportError", (error) =>
+        Effect.fail(listenFailure(input, { host: "--host", port: "--port" }, error)))
     )
   }).pipe(
     Effect.scoped,

@@ -12,6 +12,8 @@ import * as path from "node:path"
 import { equalBytes } from "../schema/Bytes.ts"
 import { FileAnswer, FileOffer, FileStart } from "../schema/FileMessage.ts"
 import type { SessionError } from "../services/SessionError.ts"
+import { drainOnInterrupt } from "./drain.ts"
+import type { CommandFailed } from "./failure.ts"
 import * as Messages from "./fileMessages.ts"
 import * as Reason from "./FileTransferError.ts"
 import { detailOf } from "./nodeStreams.ts"
@@ -103,10 +105,10 @@ const sendContent = Effect.fnUntraced(function*(session: Messages.FileSession, f
  * happened, often. A failure resets the session, with the reason.
  */
 export const sendFile = Effect.fn("sendFile")(function*(
-  openSession: Effect.Effect<Messages.FileSession, SessionError, Scope.Scope>,
+  openSession: Effect.Effect<Messages.FileSession, SessionError | CommandFailed, Scope.Scope>,
   file: LocalFile,
   onProgress: (progress: () => Progress) => void
-): Effect.fn.Return<Sent, Reason.FileTransferError | SessionError, Scope.Scope> {
+): Effect.fn.Return<Sent, Reason.FileTransferError | SessionError | CommandFailed, Scope.Scope> {
   const failed = (reason: Reason.FileTransferReason) => new Reason.FileTransferError({ file: file.path, reason })
   const hashed = (size: number) =>
     Effect.gen(function*() {
@@ -121,7 +123,7 @@ export const sendFile = Effect.fn("sendFile")(function*(
   const before = yield* file.version()
   onProgress(() => ({ stage: "hashing", from: 0, done: 0 }))
   const sha256 = yield* Effect.mapError(hashed(file.size), failed)
-  const session = yield* Effect.mapError(openSession, explain(file.path))
+  const session = yield* Effect.catchTag(openSession, "SessionError", (error) => Effect.fail(explain(file.path)(error)))
 
   const transfer = Effect.gen(function*() {
     const reader = Messages.reader(session)
@@ -151,6 +153,7 @@ export const sendFile = Effect.fn("sendFile")(function*(
   })
 
   const sent = yield* transfer.pipe(
+    drainOnInterrupt(session),
     Effect.catch((error): Effect.Effect<never, Reason.FileTransferError | SessionError> => {
       if (error._tag === "SessionError") return Effect.fail(explain(file.path)(error))
       return Effect.andThen(session.reset(CommandCode.transferFailed, error.message), Effect.fail(failed(error)))

@@ -26,10 +26,10 @@ export const formatRelayAddress = (relay: RelayAddress): string => `${formatHost
 const form = "HOST:PORT:PUBLICKEYHEX, with brackets around an IPv6 host"
 
 /**
- * Reads `HOST:PORT`, IPv6 in brackets. Names come out in lower case and addresses in canonical form. A failure is a message for
- * whoever typed the text.
+ * Reads `HOST:PORT`, IPv6 in brackets. Names come out in lower case and addresses in canonical form. `lowestPort` is 0 where that
+ * asks for a free one. A failure is a message for whoever typed the text.
  */
-export const parseHostPort = (text: string): Result.Result<{ host: string; port: number }, string> => {
+export const parseHostPort = (text: string, lowestPort = 1): Result.Result<{ host: string; port: number }, string> => {
   const [, bracketed, plain = "", portText = ""] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text) ?? []
   const name = bracketed ?? plain
   if (name === "") return Result.fail(`"${text}" is not HOST:PORT, with brackets around an IPv6 host`)
@@ -37,8 +37,10 @@ export const parseHostPort = (text: string): Result.Result<{ host: string; port:
   if (Result.isFailure(host) || (bracketed !== undefined) !== name.includes(":")) {
     return Result.fail(`"${name}" is not a host name or an IP address`)
   }
-  const port = /^[0-9]{1,5}$/.test(portText) ? Number(portText) : 0
-  if (port < 1 || port > 65_535) return Result.fail(`the port "${portText}" is not a number from 1 to 65535`)
+  const port = /^[0-9]{1,5}$/.test(portText) ? Number(portText) : -1
+  if (port < lowestPort || port > 65_535) {
+    return Result.fail(`the port "${portText}" is not a number from ${lowestPort} to 65535`)
+  }
   return Result.succeed({ host: Host.formatHost(host.success), port })
 }
 

@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as World from "../utils/faultWorld.ts"
+import * as LoopTime from "../utils/loopTime.ts"
 import * as Flow from "../utils/verifiedFlow.ts"
 
 const assertIntact = (flow: Flow.VerifiedFlow) =>
@@ -23,15 +24,15 @@ const stamp = (id: number, time: number): Uint8Array => {
 }
 const stampOf = (packet: Uint8Array): number => new DataView(packet.buffer, packet.byteOffset).getFloat64(1)
 
-describe("a flow of packets", () => {
+describe("a flow of packets", { timeout: 90_000 }, () => {
   it.live(
     "at 1 % and 10 % loss behind the decryption of all relays keeps 90 % and 60 % of its goodput",
     () =>
       Effect.gen(function*() {
         const world = yield* World.make({ toRelay: { delay: 10 }, fromRelay: { delay: 10 } })
         const { callee, caller, now, relays } = world
-        // The line is the bottleneck, not this process.
-        for (const relay of relays) relay.caller.set("toTarget", { rate: 1_000_000 })
+        // The line is the bottleneck, not this process, which may have a small part of one processor.
+        for (const relay of relays) relay.caller.set("toTarget", { rate: 300_000 })
         const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now })
         // Not what was delivered: at the end of a measurement much may wait for one packet.
         const arrived = () => {
@@ -40,9 +41,9 @@ describe("a flow of packets", () => {
         }
         const goodput = Effect.fnUntraced(function*(drop: number) {
           for (const { faults } of relays) faults.set({}, { drop })
-          yield* Effect.sleep("700 millis")
+          yield* LoopTime.pass(now, "700 millis")
           const [packets, start] = [arrived(), now()]
-          yield* Effect.sleep("2 seconds")
+          yield* LoopTime.pass(now, "3 seconds")
           return (arrived() - packets) / (now() - start)
         })
         const clean = yield* goodput(0)
@@ -51,11 +52,10 @@ describe("a flow of packets", () => {
         for (const { faults } of relays) faults.clear()
         yield* flow.finish
         assertIntact(flow)
-        assert.isAbove(relays.reduce((sum, { faults }) => sum + faults.counts().dropped, 0), 100)
+        assert.isAbove(relays.reduce((sum, { faults }) => sum + faults.counts().dropped, 0), 50)
         assert.isAbove(light, 0.9 * clean)
         assert.isAbove(heavy, 0.6 * clean)
-      }),
-    40_000
+      })
   )
 
   it.live("loses and reorders a tenth of its packets on every relay, and none of it is seen", () =>
@@ -63,7 +63,7 @@ describe("a flow of packets", () => {
       const { callee, caller, now, relays } = yield* World.make()
       for (const { faults } of relays) faults.set({}, { drop: 0.1, reorder: 0.1, duplicate: 0.1 })
       const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now, interval: 4, burst: 2 })
-      yield* Effect.sleep("2 seconds")
+      yield* LoopTime.pass(now, "2 seconds")
       assert.isBelow(flow.longestGap(), 500)
       yield* flow.finish
       assertIntact(flow)
@@ -86,10 +86,12 @@ describe("a flow of packets", () => {
         const packet = stamp(stampId, now())
         assert.isTrue(callee.connection.trySend(stamp(161, now())))
         // A lossy packet goes now or never: whoever wants it sent tries again.
-        for (let tries = 0; tries < 20 && !caller.connection.sendLossy(packet); tries++) yield* Effect.sleep("5 millis")
-        yield* Effect.sleep("100 millis")
+        for (let tries = 0; tries < 20 && !caller.connection.sendLossy(packet); tries++) {
+          yield* LoopTime.pass(now, "5 millis")
+        }
+        yield* LoopTime.pass(now, "100 millis")
       }
-      yield* Effect.sleep("500 millis")
+      yield* LoopTime.pass(now, "500 millis")
       const { closed, packets, wrong } = flow.received()
       assert.deepStrictEqual([closed, wrong], [undefined, []])
       assert.isAbove(packets, 150)
@@ -97,7 +99,7 @@ describe("a flow of packets", () => {
       assert.isAbove(back.length, 45)
       assert.isBelow(p99(along), 2_000)
       assert.isBelow(p99(back), 2_000)
-    }), 30_000)
+    }))
 
   it.live(
     "is back within 5 s after all relays were down for 10 s, on the same connection",
@@ -106,7 +108,7 @@ describe("a flow of packets", () => {
         const { callee, caller, now, relays } = yield* World.make()
         const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now, interval: 4, burst: 1 })
         const ways = relays.flatMap(({ callee, caller }) => [callee, caller])
-        yield* Effect.sleep("300 millis")
+        yield* LoopTime.pass(now, "300 millis")
         for (const way of ways) {
           yield* way.admit("refuse")
           way.reset()
@@ -118,12 +120,11 @@ describe("a flow of packets", () => {
         yield* Effect.sync(() => flow.firstAfterMark()).pipe(
           Effect.delay("5 millis"),
           Effect.repeat({ until: (first) => first !== undefined }),
-          Effect.timeout("10 seconds")
+          Effect.timeout("30 seconds")
         )
         assert.isBelow(flow.firstAfterMark()! - start, 5_000)
         yield* flow.finish
         assertIntact(flow)
-      }),
-    40_000
+      })
   )
 })

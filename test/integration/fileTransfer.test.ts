@@ -7,6 +7,7 @@ import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { CommandFailed } from "../../src/cli/failure.ts"
 import * as Messages from "../../src/cli/fileMessages.ts"
 import { partName } from "../../src/cli/fileName.ts"
 import type { FileTransferError } from "../../src/cli/FileTransferError.ts"
@@ -85,8 +86,12 @@ const setUp = Effect.gen(function*() {
 type Ends = (ends: Effect.Success<ReturnType<typeof openSession>>) => Effect.Effect<void>
 
 /** The reason's tag of a failure, or the session's. */
-const reasonOf = (result: { readonly _tag: string; readonly failure?: FileTransferError | SessionError }): string =>
-  result.failure === undefined ? result._tag : result.failure.reason._tag
+const reasonOf = (
+  result: { readonly _tag: string; readonly failure?: CommandFailed | FileTransferError | SessionError }
+): string => {
+  if (result.failure === undefined) return result._tag
+  return result.failure._tag === "CommandFailed" ? "CommandFailed" : result.failure.reason._tag
+}
 
 const offerOf = (name: string, bytes: Uint8Array): FileOffer =>
   FileOffer.make({ version: 1, name, size: bytes.length, sha256: sha256(bytes) })

@@ -7,10 +7,10 @@ import { fileURLToPath } from "node:url"
 import { Causeway } from "../utils/causeway.ts"
 
 const root = new URL("../../", import.meta.url)
-const example = new URL(".tmp/readme-example.ts", root)
+const example = new URL(`.tmp/readme-example-${process.pid}.ts`, root)
 
 describe("README", () => {
-  it("its library example delivers a line to `causeway listen`", { timeout: 60_000 }, async () => {
+  it("its library example delivers a line to `causeway listen`", { timeout: 90_000 }, async () => {
     const shown = /```ts\n([^]*?)```/.exec(readFileSync(new URL("README.md", root), "utf8"))![1]!
     mkdirSync(new URL(".tmp/", root), { recursive: true })
     writeFileSync(
@@ -30,7 +30,8 @@ describe("README", () => {
     })
     const printed: Array<Buffer> = []
     child.stdout.on("data", (chunk: Buffer) => printed.push(chunk))
-    const [code] = await once(child, "exit")
+    // Not "exit", which may come before the last of what was printed.
+    const [code] = await once(child, "close")
     assert.deepStrictEqual([code, Buffer.concat(printed).toString()], [0, "delivered\n"])
     assert.strictEqual((await listener.ended).code, 0)
     assert.strictEqual(listener.stdout, "hello\n")

@@ -1,6 +1,5 @@
 /** The relay client over real TCP against our own relay. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -8,11 +7,11 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as EntropyLive from "../../src/layers/EntropyLive.ts"
-import { monotonicMillis } from "../../src/layers/monotonicMillis.ts"
 import * as RelayServerLive from "../../src/layers/RelayServerLive.ts"
 import * as RelayTransportNode from "../../src/layers/RelayTransportNode.ts"
 import * as ToxCryptoAuto from "../../src/layers/ToxCryptoAuto.ts"
 import { RelayServer } from "../../src/services/RelayServer.ts"
+import * as LoopTime from "../utils/loopTime.ts"
 import { keyPairFrom } from "../utils/plainCrypto.ts"
 import { echo, flood, relayPair } from "../utils/relayPair.ts"
 
@@ -23,7 +22,7 @@ const server = RelayServerLive.layer({ host: "127.0.0.1", port: 0, keyPair: keyP
 describe("the relay client over TCP", () => {
   it.live("recognises our relay, carries a burst of 28 MB through it, and stays responsive", () =>
     Effect.gen(function*() {
-      const now = monotonicMillis(yield* Clock.Clock)
+      const now = yield* LoopTime.make
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(server, scope)
       const { a, b } = yield* relayPair(Context.get(context, RelayServer).address)

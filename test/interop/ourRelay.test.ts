@@ -22,19 +22,16 @@ const callee = Effect.fnUntraced(function*(use: ReadonlyArray<string>, app: stri
   return { peer, call: ["initiate", ...use, "--peer", `${String(ready["real_pk"])}:${String(ready["dht_pk"])}`] }
 })
 
-describe("two c-toxcore peers through our relay", () => {
+describe("two c-toxcore peers through our relay", { timeout: 120_000 }, () => {
   it.live("C09: a flood of 20,000 packets arrives in order", () =>
     Effect.gen(function*() {
       const { relay, use } = yield* ourRelay
       const { call, peer } = yield* callee(use, "sink")
       yield* Reference.peer("ctoxpeer", [...call, "--app", "flood", "-n", String(packets), "-s", "1300"])
-      yield* peer.next("connected")
-      // The flood takes longer than one wait of the reference programs allows.
-      while ((yield* peer.next("progress"))["packets"] as number < packets / 2) continue
-      const fin = yield* peer.next("sink_fin")
+      const fin = yield* peer.next("sink_fin", "90 seconds")
       assert.deepInclude(fin, { expected: packets, received: packets, ok: true })
       yield* relay.signal("SIGTERM")
-      assert.deepStrictEqual(yield* relay.ended("5 seconds"), { code: 0, signal: null })
+      assert.deepStrictEqual(yield* relay.ended(), { code: 0, signal: null })
     }))
 
   it.live("C09: lossless and lossy pings come back", () =>

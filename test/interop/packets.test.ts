@@ -39,14 +39,14 @@ const callee = Effect.fnUntraced(function*(use: ReadonlyArray<string>, app: Read
   return { them, peer }
 })
 
-describe("causeway packets and c-toxcore through tox-bootstrapd", () => {
+describe("causeway packets and c-toxcore through tox-bootstrapd", { timeout: 120_000 }, () => {
   it.live("T21: we accept, and take 20,000 packets of 1300 bytes in order", () =>
     Effect.gen(function*() {
       const { me, us, use } = yield* setting(21_201)
       const sink = yield* Command.start([...us, ...ours.sink])
       yield* sink.next("ready")
       const them = yield* Reference.peer("ctoxpeer", ["initiate", ...use, "--peer", me.peer, ...flood])
-      assertReceived(yield* sink.next("done", "40 seconds"))
+      assertReceived(yield* sink.next("done", "90 seconds"))
       assert.deepInclude(yield* them.next("flood_done"), { packets })
       assert.deepStrictEqual(yield* sink.ended(), { code: 0, signal: null })
     }))
@@ -57,7 +57,7 @@ describe("causeway packets and c-toxcore through tox-bootstrapd", () => {
       const source = yield* Command.start([...us, ...ours.flood])
       yield* source.next("ready")
       const them = yield* Reference.peer("ctoxpeer", ["initiate", ...use, "--peer", me.peer, "--app", "sink"])
-      assert.deepInclude(yield* source.next("done", "40 seconds"), { mode: "flood", packets, inOrder: true })
+      assert.deepInclude(yield* source.next("done", "90 seconds"), { mode: "flood", packets, inOrder: true })
       assertTaken(yield* them.next("sink_fin"))
       assert.deepStrictEqual(yield* source.ended(), { code: 0, signal: null })
     }))
@@ -67,7 +67,7 @@ describe("causeway packets and c-toxcore through tox-bootstrapd", () => {
       const { us, use } = yield* setting(21_203)
       const { peer, them } = yield* callee(use, ["--app", "sink"])
       const source = yield* Command.start([...us, "--peer", peer, ...ours.flood])
-      assert.deepInclude(yield* source.next("done", "40 seconds"), { mode: "flood", packets, inOrder: true })
+      assert.deepInclude(yield* source.next("done", "90 seconds"), { mode: "flood", packets, inOrder: true })
       assertTaken(yield* them.next("sink_fin"))
       assert.deepStrictEqual(yield* source.ended(), { code: 0, signal: null })
     }))
@@ -77,7 +77,7 @@ describe("causeway packets and c-toxcore through tox-bootstrapd", () => {
       const { us, use } = yield* setting(21_204)
       const { peer, them } = yield* callee(use, flood)
       const sink = yield* Command.start([...us, "--peer", peer, ...ours.sink])
-      assertReceived(yield* sink.next("done", "40 seconds"))
+      assertReceived(yield* sink.next("done", "90 seconds"))
       assert.deepInclude(yield* them.next("flood_done"), { packets })
       assert.deepStrictEqual(yield* sink.ended(), { code: 0, signal: null })
     }))

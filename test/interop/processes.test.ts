@@ -6,7 +6,7 @@ import * as Processes from "../utils/processes.ts"
 const kinds = ["ours", "stock"] as const
 const packets = 2_000
 
-describe.each(kinds)("a relay of kind %s", (kind) => {
+describe.each(kinds)("a relay of kind %s", { timeout: 120_000 }, (kind) => {
   const port = kind === "ours" ? 21_901 : 21_902
   // A stock relay looks at its sockets every few dozen milliseconds.
   const pings = kind === "ours" ? 5_000 : 50

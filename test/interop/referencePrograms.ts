@@ -51,7 +51,7 @@ export interface ReferencePeer extends ChildProcess.RunningProcess {
   readonly control: (line: string) => void
 }
 
-/** Starts a peer. It is ended with SIGTERM, which sends the far side a kill packet, and with SIGKILL a second later. */
+/** Starts a peer. It is ended with SIGTERM, which sends the far side a kill packet, and with SIGKILL five seconds later. */
 export const peer = (program: "ctoxpeer" | "ctoxtcp", args: ReadonlyArray<string>) =>
   Effect.map(
     ChildProcess.start({

@@ -1,18 +1,17 @@
 /** The relay client against tox-bootstrapd, the stock relay. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { monotonicMillis } from "../../src/layers/monotonicMillis.ts"
 import { parseRelayAddress } from "../../src/schema/RelayAddress.ts"
+import * as LoopTime from "../utils/loopTime.ts"
 import { echo, flood, relayPair } from "../utils/relayPair.ts"
 import * as Reference from "./referencePrograms.ts"
 
 describe("the relay client on tox-bootstrapd", () => {
   it.live("F1: 28 MB in one go do not wedge it, and its kill is noticed at once", () =>
     Effect.gen(function*() {
-      const now = monotonicMillis(yield* Clock.Clock)
+      const now = yield* LoopTime.make
       const relay = yield* Reference.relay(21_111)
       const { a, b } = yield* relayPair(Result.getOrThrow(parseRelayAddress(relay.address)))
       assert.isFalse(a.link.isCauseway)

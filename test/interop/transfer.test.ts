@@ -31,7 +31,7 @@ const reaches = (fd: number, bytes: number) =>
   Effect.sync(() => fstatSync(fd).size).pipe(
     Effect.repeat({ until: (size) => size >= bytes, schedule: Schedule.spaced("20 millis") }),
     Effect.timeoutOrElse({
-      duration: "60 seconds",
+      duration: "90 seconds",
       orElse: () => Effect.die(new Error(`only ${fstatSync(fd).size} of ${bytes} bytes arrived`))
     })
   )
@@ -73,7 +73,7 @@ describe("causeway listen and connect through three tox-bootstrapd", () => {
         const frozen = yield* Stock.busiest(left)
         yield* frozen.freeze
 
-        const ends = yield* Effect.all([connector.ended("90 seconds"), listener.ended("90 seconds")])
+        const ends = yield* Effect.all([connector.ended("120 seconds"), listener.ended("120 seconds")])
         assert.deepStrictEqual(ends, [{ code: 0, signal: null }, { code: 0, signal: null }])
         assert.strictEqual(fstatSync(target).size, fileSize)
         assert.strictEqual(yield* hashOf(copy), yield* hashOf(original))
@@ -82,6 +82,6 @@ describe("causeway listen and connect through three tox-bootstrapd", () => {
           assert.isBelow(peaks[i] ?? Infinity, memoryLimit, `megabytes used by ${who}`)
         }
       }),
-    { timeout: 150_000 }
+    { timeout: 300_000 }
   )
 })

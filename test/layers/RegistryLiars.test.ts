@@ -14,7 +14,7 @@ import * as NetCryptoLive from "../../src/layers/NetCryptoLive.ts"
 import * as RelayClientLive from "../../src/layers/RelayClientLive.ts"
 import { ConnectionRegistry, type RegistryEvent } from "../../src/services/ConnectionRegistry.ts"
 import { Identity } from "../../src/services/Identity.ts"
-import { NetCrypto } from "../../src/services/NetCrypto.ts"
+import { NetCrypto, type NetCryptoConnection } from "../../src/services/NetCrypto.ts"
 import { RelayServer } from "../../src/services/RelayServer.ts"
 import { RelayTransport } from "../../src/services/RelayTransport.ts"
 import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
@@ -37,16 +37,16 @@ const platform = (machine: string, seed: number) =>
       EntropySeeded.layer(seed)
     ))
 
-const startRelay = Effect.fnUntraced(function*(n: number, latency: number) {
+const startRelay = Effect.fnUntraced(function*(n: number, latency: number, seed: number) {
   const network = yield* MemoryNetwork
   const server = RelayServerFaulty.layer({ host: hostOf(n), port, keyPair: keyPairFrom(0x10 * n) })
-  const context = yield* Layer.build(Layer.fresh(Layer.provide(server, yield* platform(hostOf(n), n))))
+  const context = yield* Layer.build(Layer.fresh(Layer.provide(server, yield* platform(hostOf(n), seed * 1_000 + n))))
   const { address } = Context.get(context, RelayServer)
   network.conditions(address, { latency })
   return { address, faults: Context.get(context, RelayFaults) }
 })
 
-const startNode = Effect.fnUntraced(function*(n: number) {
+const startNode = Effect.fnUntraced(function*(n: number, seed: number) {
   const keys = { identity: keyPairFrom(0x81 + 0x10 * n), dht: keyPairFrom(0x88 + 0x10 * n) }
   const context = yield* Layer.build(Layer.fresh(
     NetCryptoLive.layer.pipe(
@@ -54,7 +54,7 @@ const startNode = Effect.fnUntraced(function*(n: number) {
       Layer.provideMerge(ConnectionRegistryLive.layer),
       Layer.provide(RelayClientLive.layer),
       Layer.provide(Layer.succeed(Identity, keys)),
-      Layer.provide(yield* platform(`node-${n}`, 100 + n))
+      Layer.provide(yield* platform(`node-${n}`, seed * 1_000 + 100 + n))
     )
   ))
   const registry = Context.get(context, ConnectionRegistry)
@@ -73,10 +73,13 @@ const carrierOf = ({ events }: Node): string | undefined => {
 const carrierChanges = ({ events }: Node): number => events.filter(({ _tag }) => _tag === "CarrierChanged").length
 
 /** Relays and two nodes on them, not connected to each other yet. */
-const stage = Effect.fnUntraced(function*(count: number, latency: number) {
-  const relays = yield* Effect.forEach(Array.from({ length: count }, (_, i) => i + 1), (n) => startRelay(n, latency))
-  const a = yield* startNode(1)
-  const b = yield* startNode(2)
+const stage = Effect.fnUntraced(function*(count: number, latency: number, seed = 0) {
+  const relays = yield* Effect.forEach(
+    Array.from({ length: count }, (_, i) => i + 1),
+    (n) => startRelay(n, latency, seed)
+  )
+  const a = yield* startNode(1, seed)
+  const b = yield* startNode(2, seed)
   yield* b.netCrypto.setAcceptPolicy(() => true)
   const address = (relayNumbers: ReadonlyArray<number>) => ({
     identityKey: b.keys.identity.publicKey,
@@ -86,8 +89,8 @@ const stage = Effect.fnUntraced(function*(count: number, latency: number) {
   return { relays, a, b, address }
 })
 
-const connected = Effect.fnUntraced(function*(count: number, latency: number) {
-  const { a, address, b, relays } = yield* stage(count, latency)
+const connected = Effect.fnUntraced(function*(count: number, latency: number, seed = 0) {
+  const { a, address, b, relays } = yield* stage(count, latency, seed)
   for (const relay of relays) for (const node of [a, b]) yield* node.registry.addRelay(relay.address)
   yield* TestClock.adjust(1_000)
   const accepting = yield* forkNow(b.netCrypto.accept)
@@ -97,6 +100,21 @@ const connected = Effect.fnUntraced(function*(count: number, latency: number) {
   yield* TestClock.adjust(20_000)
   return { relays, a, b, from, to }
 })
+
+/** Sends so many packets a second for so long, or until a condition holds, which is what `run` returns. */
+const paced = (connection: NetCryptoConnection, rate: number) => {
+  let sent = 0
+  let credit = 0
+  const run = Effect.fnUntraced(function*(duration: number, until = () => false) {
+    for (let passed = 0; passed < duration; passed += 10) {
+      for (credit += rate / 100; credit >= 1; credit--) if (connection.trySend(numbered(sent, 100))) sent++
+      yield* TestClock.adjust(10)
+      if (until()) return true
+    }
+    return false
+  })
+  return { run, sent: () => sent }
+}
 
 const provide = Effect.provide(RelayTransportMemory.layer)
 
@@ -152,6 +170,34 @@ describe("a relay that answers pings and", () => {
     )
   }
 
+  for (const [rate, limit] of [[10, 10], [20, 11], [50, 12], [500, 12]] as const) {
+    it.effect(
+      `T33: drops 30 % is left within 2 s by a flow of ${rate} packets a second, in at least ${limit} of 12 worlds`,
+      () =>
+        Effect.gen(function*() {
+          let inTime = 0
+          for (let seed = 1; seed <= 12; seed++) {
+            inTime += yield* Effect.gen(function*() {
+              const { a, from, relays, to } = yield* connected(3, 10, seed)
+              const flow = paced(from.connection, rate)
+              yield* flow.run(1_000)
+              const bad = carrierOf(a)!
+              const { faults } = relays.find(({ address }) => address.host === bad)!
+              faults.set({}, { drop: 0.3 })
+              const left = yield* flow.run(2_000, () => carrierOf(a) !== bad)
+              // Sooner or later all do, and nothing is lost by it.
+              if (!left) assert.isTrue(yield* flow.run(10_000, () => carrierOf(a) !== bad))
+              yield* TestClock.adjust(3_000)
+              assert.deepStrictEqual(to.lossless.map(numberOf), Array.from({ length: flow.sent() }, (_, i) => i))
+              return left ? 1 : 0
+            }).pipe(Effect.scoped, Effect.provide(Layer.fresh(RelayTransportMemory.layer)))
+          }
+          assert.isAtLeast(inTime, limit)
+        }),
+      60_000
+    )
+  }
+
   it.effect("T33: says that a peer is online when it is not: the call finds its way over the others", () =>
     Effect.gen(function*() {
       const { a, address, b, relays } = yield* stage(3, 15)
@@ -190,6 +236,24 @@ describe("a healthy relay", () => {
         assert.deepStrictEqual(to.lossless.map(numberOf), Array.from({ length: sent }, (_, i) => i))
         assert.deepStrictEqual([carrierChanges(a), carrierChanges(b)], before)
       }).pipe(Effect.scoped, provide),
+    60_000
+  )
+
+  it.effect(
+    "T33: of relays that all lose 10 %, none is left for another because of its losses, at 10 and 50 packets a second",
+    () =>
+      Effect.gen(function*() {
+        for (const rate of [10, 50]) {
+          yield* Effect.gen(function*() {
+            const { a, from, relays } = yield* connected(3, 10, rate)
+            for (const { faults } of relays) faults.set({}, { drop: 0.1 })
+            const before = carrierChanges(a)
+            yield* paced(from.connection, rate).run(300_000)
+            // Once in a while nothing comes back for so long that it looks like a standstill.
+            assert.isAtMost(carrierChanges(a) - before, 1)
+          }).pipe(Effect.scoped, Effect.provide(Layer.fresh(RelayTransportMemory.layer)))
+        }
+      }),
     60_000
   )
 })

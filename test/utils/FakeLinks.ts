@@ -87,8 +87,6 @@ export class FakeLink implements RelayLink {
   sendForward = (): boolean => !this.isLost
   room = (): number => this.isLost || this.full ? 0 : this.roomBytes
   stuckSince = (): number | undefined => this.isLost ? undefined : this.stuck
-  probe = (): void => {}
-  lastPong = (): number => 0
   roundTrip = (): number | undefined => undefined
   flush = (): void => {}
 

@@ -46,6 +46,8 @@ export interface FaultProxy extends Faults {
   readonly port: number
   /** Those that are not closed on both sides, oldest first. */
   readonly connections: () => ReadonlyArray<ProxiedConnection>
+  /** When clients connected so far, by `now`, also if nobody answered at the target. */
+  readonly dials: () => ReadonlyArray<number>
   /** What happens to new connections from now on; open ones are not affected. */
   readonly admit: (admission: Admission) => Effect.Effect<void>
 }
@@ -69,6 +71,7 @@ export const make = Effect.fnUntraced(function*(options: FaultProxyOptions) {
   const faults = { toTarget: FaultyLine.noFaults, toClient: FaultyLine.noFaults }
   const sockets = new Set<Net.Socket>()
   const open = new Set<ProxiedConnection>()
+  const dials: Array<number> = []
   let admission: Admission = "forward"
   let connections = 0
 
@@ -114,6 +117,7 @@ export const make = Effect.fnUntraced(function*(options: FaultProxyOptions) {
     Effect.promise(async () => {
       const server = Net.createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (client) => {
         own(client)
+        dials.push(now())
         if (admission === "forward") forward(client)
       })
       server.listen({ host, port, exclusive: true })
@@ -128,6 +132,7 @@ export const make = Effect.fnUntraced(function*(options: FaultProxyOptions) {
     host,
     port,
     connections: () => [...open],
+    dials: () => dials,
     set: (direction, change) => {
       for (const one of directionsOf(direction)) faults[one] = { ...faults[one], ...change }
       for (const connection of open) connection.set(direction, change)

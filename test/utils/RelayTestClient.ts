@@ -90,6 +90,16 @@ export const dial = Effect.fnUntraced(function*(
   return client
 })
 
+/** Waits at least once, and again while something has not come; gives up at last, so that the test can say what is missing. */
+const arrival = (wait: Effect.Effect<void>, hasCome: () => boolean): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    yield* wait
+    for (let again = 0; again < 1_000 && !hasCome(); again++) yield* wait
+  })
+
+const hasReceived = ({ session }: RelayTestClient, ...types: ReadonlyArray<number>): boolean =>
+  types.every((type) => session.received.some((plain) => plain[0] === type))
+
 /** Dials, and sends the hello. `wait` lets the relay's answer arrive. */
 export const greet = Effect.fnUntraced(function*(relay: RelayAddress, wait: Effect.Effect<void>, keys?: KeyPair) {
   const client = yield* dial(relay, keys)
@@ -100,9 +110,11 @@ export const greet = Effect.fnUntraced(function*(relay: RelayAddress, wait: Effe
 
 /** A confirmed client with nothing waiting in `take`. */
 export const login = Effect.fnUntraced(function*(relay: RelayAddress, wait: Effect.Effect<void>, keys?: KeyPair) {
-  const client = yield* greet(relay, wait, keys)
+  const client = yield* dial(relay, keys)
+  client.sendRaw(client.session.hello)
+  yield* arrival(wait, () => client.session.isOpen)
   client.send(packets.ping(1, 2, 3, 4, 5, 6, 7, 8))
-  yield* wait
+  yield* arrival(wait, () => hasReceived(client, 5))
   client.take()
   return client
 })
@@ -110,9 +122,9 @@ export const login = Effect.fnUntraced(function*(relay: RelayAddress, wait: Effe
 /** Links two clients; returns the ids that they know each other by. */
 export const link = Effect.fnUntraced(function*(a: RelayTestClient, b: RelayTestClient, wait: Effect.Effect<void>) {
   a.send(packets.route(b.keys.publicKey))
-  yield* wait
+  yield* arrival(wait, () => hasReceived(a, 1))
   b.send(packets.route(a.keys.publicKey))
-  yield* wait
+  yield* arrival(wait, () => hasReceived(a, 1, 2) && hasReceived(b, 1, 2))
   const idOf = (client: RelayTestClient) => client.take().find((plain) => plain[0] === 1)![1]!
   return { ab: idOf(a), ba: idOf(b) }
 })

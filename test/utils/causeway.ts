@@ -25,7 +25,8 @@ export class Run {
   readonly ended: Promise<Ended>
   readonly #stdout: Array<Buffer> = []
   readonly #stderr: Array<Buffer> = []
-  #wake: () => void = () => undefined
+  #waiting: Array<() => void> = []
+  #end: Ended | undefined
 
   constructor(args: ReadonlyArray<string>, cwd: string, stdio: StdioOptions) {
     this.child = spawn(process.execPath, [main, ...args], { cwd, stdio })
@@ -36,8 +37,9 @@ export class Run {
       stream === null ? undefined : once(stream, "end")
     )
     this.ended = Promise.race([failed, Promise.all([exited, ...read])]).then(([[code, signal]]) => {
+      this.#end = { code, signal }
       this.#wake()
-      return { code, signal }
+      return this.#end
     })
     this.child.stdout?.on("data", (chunk: Buffer) => {
       this.#stdout.push(chunk)
@@ -68,18 +70,23 @@ export class Run {
 
   /** The first event of that name, as soon as it is there. */
   async event(name: string, from: "stdout" | "stderr" = "stdout"): Promise<Event> {
-    let ended: Ended | undefined
-    void this.ended.then((value) => {
-      ended = value
-    })
-    while (true) {
-      const found = this.events(from).find((event) => event["event"] === name)
-      if (found !== undefined) return found
-      if (ended !== undefined) throw new Error(`ended with ${JSON.stringify(ended)} before ${name}: ${this.stderr}`)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+    const find = () => this.events(from).find((event) => event["event"] === name)
+    await this.until(name, () => find() !== undefined)
+    return find()!
+  }
+
+  /** Waits until something is true of what it has printed; fails when it ends before. */
+  async until(what: string, condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      if (this.#end !== undefined) {
+        throw new Error(`ended with ${JSON.stringify(this.#end)} before ${what}: ${this.stderr}`)
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 }
 

@@ -49,7 +49,7 @@ export interface ProcessOptions {
   readonly args: ReadonlyArray<string>
   /** Events are read from its output and error streams, whichever of them are pipes. */
   readonly stdio: StdioOptions
-  /** How the scope ends it: SIGTERM is followed by SIGKILL a second later. */
+  /** How the scope ends it: SIGTERM is followed by SIGKILL five seconds later. */
   readonly farewell: "SIGTERM" | "SIGKILL"
 }
 
@@ -85,7 +85,7 @@ export const start = Effect.fnUntraced(function*({ args, command, farewell, name
         running.once("exit", () => resume(Effect.void))
         running.kill(farewell)
       }).pipe(
-        Effect.timeoutOrElse({ duration: "1 second", orElse: () => Effect.sync(() => void running.kill("SIGKILL")) })
+        Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.sync(() => void running.kill("SIGKILL")) })
       )
   )
   const exited = Effect.callback<Ended>((resume) => {

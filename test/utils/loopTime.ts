@@ -3,6 +3,7 @@
  * or a test blocks it on purpose. Fault tests measure gaps with it, so that a busy machine is not taken for a slow failover.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { monotonicMillis } from "../../src/layers/monotonicMillis.ts"
 
@@ -23,4 +24,26 @@ export const make = Effect.gen(function*() {
   }
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), Effect.sync(look))))
   return look
+})
+
+/** Waits until so much of this time has passed. */
+export const pass = (now: () => number, duration: Duration.Input): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const end = now() + Duration.toMillis(duration)
+    return Effect.repeat(Effect.sleep(interval), { until: () => now() >= end })
+  })
+
+/** Waits until something is true; how many of these milliseconds it took. A defect after `limit`. */
+export const until = Effect.fnUntraced(function*<R = never>(
+  now: () => number,
+  what: string,
+  condition: Effect.Effect<boolean, never, R> | (() => boolean),
+  limit = 10_000
+) {
+  const start = now()
+  while (!(typeof condition === "function" ? condition() : yield* condition)) {
+    if (now() - start > limit) return yield* Effect.die(new Error(`not within ${limit} ms: ${what}`))
+    yield* Effect.sleep(1)
+  }
+  return now() - start
 })

@@ -96,6 +96,9 @@ export interface PeerProcess extends RunningProcess {
   readonly result: Effect.Effect<PeerResult>
 }
 
+/** How long a peer may work: a hang is what this limit is for, a busy machine moves a few megabytes a second. */
+const resultTimeout = "90 seconds"
+
 const trafficOf = ({ count = 100, mode, size = mode === "flood" ? 1_300 : 64 }: PeerOptions) =>
   mode === "flood" || mode === "ping" ? { count: String(count), size: String(size) } : undefined
 
@@ -111,7 +114,7 @@ const ourPeer = Effect.fnUntraced(function*(options: PeerOptions) {
     ...(lossy === true ? ["--lossy"] : [])
   ])
   yield* running.next("ready")
-  const result = Effect.map(running.next("done", "40 seconds"), (done) => ({
+  const result = Effect.map(running.next("done", resultTimeout), (done) => ({
     packets: Number(done["packets"]),
     inOrder: done["inOrder"] === true
   }))
@@ -132,17 +135,17 @@ const stockPeer = Effect.fnUntraced(function*(options: PeerOptions) {
   const result = Effect.gen(function*() {
     switch (mode) {
       case "flood": {
-        const done = yield* running.next("flood_done", "40 seconds")
+        const done = yield* running.next("flood_done", resultTimeout)
         return { packets: Number(done["packets"]), inOrder: true }
       }
       case "ping": {
-        const done = yield* running.next("ping_done", "40 seconds")
+        const done = yield* running.next("ping_done", resultTimeout)
         const lost = Number(done["lost"])
         return { packets: Number(done["n"]) - lost, inOrder: lost === 0 }
       }
       case "sink":
       case "echo": {
-        const done = yield* running.next("sink_fin", "40 seconds")
+        const done = yield* running.next("sink_fin", resultTimeout)
         return { packets: Number(done["received"]), inOrder: done["ok"] === true }
       }
     }

@@ -139,7 +139,7 @@ export const start = Effect.fnUntraced(function*(options: FlowOptions) {
       return Effect.sync(() => expected >= sent || closed !== undefined).pipe(
         Effect.delay("5 millis"),
         Effect.repeat({ until: (done) => done }),
-        Effect.timeout("20 seconds"),
+        Effect.timeout("40 seconds"),
         Effect.asVoid,
         Effect.orDie
       )

@@ -6,6 +6,7 @@
 import * as Packet from "../../schema/NetCryptoPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
 import type { PeerPath } from "../registry/PeerPath.ts"
+import type { CarrierLoss } from "./CarrierLoss.ts"
 import { cookieQuestion } from "./handshakeOffer.ts"
 import { openCookieResponse } from "./netCryptoHandshake.ts"
 import { PathProbes } from "./PathProbes.ts"
@@ -32,9 +33,9 @@ export class CookieExchange {
     return this.#cipher !== undefined
   }
 
-  /** A session works from now on: its standbys are probed. */
-  beginProbes(now: number): void {
-    this.#probes = new PathProbes(this.#host.fill, now)
+  /** A session works from now on: its standbys are probed. `losses`: see `PathProbes`. */
+  beginProbes(now: number, losses: CarrierLoss): void {
+    this.#probes = new PathProbes(this.#host.fill, now, losses)
   }
 
   /** The relays tied to the peer, with the round trips of the last survey. */

@@ -282,7 +282,7 @@ export class CryptoPeer implements PeerPathEvents {
       this.cookies.dispose()
       this.cookies = new CookieExchange(this.#host, this.path)
     }
-    this.cookies.beginProbes(this.#host.now())
+    this.cookies.beginProbes(this.#host.now(), session.losses)
     this.#host.onEstablished(this, session)
     this.#host.wake(this)
   }

@@ -54,7 +54,8 @@ export class CryptoSession {
   #requestAt: number
   #requestedAt = -Infinity
   readonly #progress: ProgressWatch
-  readonly #losses = new CarrierLoss()
+  /** Of the present carrier: to be read, and told about echoes. */
+  readonly losses = new CarrierLoss()
   readonly counters = { sent: 0, resent: 0, received: 0 }
   readonly dropped: Record<string, number> = {}
 
@@ -136,6 +137,7 @@ export class CryptoSession {
     this.#touch()
     const delivered = this.#sending.deliveredBytes
     const acknowledged = this.#sending.acknowledge(cipher.acknowledged)
+    if (acknowledged === "new") this.losses.onDelivered(this.#sending.start)
     if (acknowledged === "new" && this.#sending.isOutstanding) this.#awaitProgress(now)
     // It claims what cannot be: then nothing else in it is believed either.
     if (acknowledged === "ahead") return this.#drop("acknowledges ahead")
@@ -187,7 +189,6 @@ export class CryptoSession {
       else this.counters.sent++
       // Asked only now: the path may have changed its carrier while it sent.
       sending.markSent(number, now, this.path.carrier())
-      this.#losses.onSent()
     }
     this.#isPumping = false
     if (!wasOutstanding && sending.isOutstanding) this.#awaitProgress(now)
@@ -201,7 +202,7 @@ export class CryptoSession {
   onCarrierChange(lost: number, now: number): void {
     this.#sending.markLost(lost)
     this.congestion.onPathChange()
-    this.#losses.reset(now)
+    this.losses.reset()
     if (this.#sending.isOutstanding) this.#awaitProgress(now)
     if (this.isOver || this.path.carrier() === 0) return
     this.sendRequest(now)
@@ -322,15 +323,13 @@ export class CryptoSession {
     const { deviation, roundTrip } = this.congestion
     const guard = now - Math.min(500, roundTrip === undefined ? 500 : roundTrip + 2 * deviation)
     let lost = 0
-    let packets = 0
     decodeRequest(request, sending.start, sending.sent, (number) => {
       const size = sending.payload(number)?.length ?? 0
       if (!sending.markMissing(number, guard)) return
       lost += size
-      packets++
+      this.losses.onLost(number, now, now - guard)
     }, (number) => sending.markReceived(number))
     if (lost > 0) this.congestion.onLoss(lost)
-    if (this.#losses.onLost(packets, now)) this.path.moveOn()
     // It answers our probe: the path works, even if the peer's application takes nothing.
     if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
     if (this.#answers > 0 || (this.#isHeld && now - this.#requestedAt >= heldAnswerInterval)) {

@@ -1,11 +1,14 @@
 /**
  * Asks over each standby relay whether it delivers, end to end (row T33): a cookie request keeps no state at the peer, and its answer
- * carries an echo. A relay that says nothing back is accused; one that answers much sooner than the carrier becomes the carrier.
+ * carries an echo. A relay that says nothing back is accused; one that answers much sooner than the carrier becomes the carrier. While
+ * the carrier is suspected of losing packets, all of them are asked in quick succession, and it is left for one that is clearly better.
  */
 import { toHex } from "../../schema/Bytes.ts"
 import { echoIdSize } from "../../schema/NetCryptoPacket.ts"
 import { type Fill, randomBytes } from "../crypto/ephemeral.ts"
 import type { PeerPath } from "../registry/PeerPath.ts"
+import type { CarrierLoss } from "./CarrierLoss.ts"
+import { CarrierTrial } from "./CarrierTrial.ts"
 
 /** After a session has been established, and between two rounds. Milliseconds, as all below. */
 const firstRound = 1_000
@@ -15,6 +18,11 @@ const askInterval = 1_000
 const asks = 3
 /** The carrier is left for a relay with less than half its round trip, if that saves at least this much. */
 const worthMoving = 50
+/** Standbys in one trial, the most trusted. */
+const trialStandbys = 2
+/** After a trial that found nothing better the next one has to wait, twice as long each time. */
+const minTrialPause = 2_000
+const maxTrialPause = 64_000
 
 interface Asked {
   readonly echoId: Uint8Array
@@ -29,16 +37,23 @@ export class PathProbes {
   readonly #fill: Fill
   /** Echo ids that have not come back, oldest first. */
   readonly #asked = new Map<string, Asked>()
+  readonly #losses: CarrierLoss
   #roundAt: number
+  #trial: CarrierTrial | undefined
+  #lastTried = 0
+  #trialPause = minTrialPause
+  #noTrialBefore = -Infinity
 
-  constructor(fill: Fill, now: number) {
+  /** `losses` is what the session has noticed about its carrier. */
+  constructor(fill: Fill, now: number, losses: CarrierLoss) {
     this.#fill = fill
+    this.#losses = losses
     this.#roundAt = now + firstRound
   }
 
   /** When `onTimer` has something to do. */
   get deadline(): number {
-    let at = this.#roundAt
+    let at = Math.min(this.#roundAt, this.#trial?.deadline ?? this.#trialAt)
     for (const { nextAt } of this.#asked.values()) at = Math.min(at, nextAt)
     return at
   }
@@ -72,6 +87,12 @@ export class PathProbes {
       this.#asked.delete(echo)
       path.judge(asked.carrier, false)
     }
+    this.#try(now, path, (carrier) => {
+      const echoId = randomBytes(this.#fill, echoIdSize)
+      const packet = question(echoId)
+      frame.set(packet, 1)
+      return path.sendVia(carrier, frame, packet.length + 1) ? toHex(echoId) : undefined
+    })
     if (now < this.#roundAt) return
     this.#roundAt = now + roundInterval
     for (const carrier of path.standbys()) {
@@ -91,6 +112,10 @@ export class PathProbes {
    */
   onAnswer(echoId: Uint8Array, now: number, path: PeerPath, leastRoundTrip = Infinity): boolean {
     const echo = toHex(echoId)
+    if (this.#trial?.onAnswer(echo, now) === true) {
+      this.#conclude(this.#trial, now, path)
+      return true
+    }
     const asked = this.#asked.get(echo)
     if (asked === undefined) return false
     this.#asked.delete(echo)
@@ -100,5 +125,41 @@ export class PathProbes {
       path.prefer(asked.carrier)
     }
     return true
+  }
+
+  get #trialAt(): number {
+    return Math.max(this.#noTrialBefore, this.#losses.trialAt)
+  }
+
+  /** Begins a trial when it is time, and goes on with it. `ask`: see `CarrierTrial`. */
+  #try(now: number, path: PeerPath, ask: (carrier: number) => string | undefined): void {
+    const carrier = path.carrier()
+    if (this.#trial !== undefined) this.#conclude(this.#trial, now, path)
+    if (this.#trial === undefined && now >= this.#trialAt) {
+      const standbys = path.standbys().slice(0, trialStandbys)
+      // Nowhere to go: look again in a while.
+      if (standbys.length === 0) this.#noTrialBefore = now + minTrialPause
+      else {
+        if (carrier !== this.#lastTried) this.#trialPause = minTrialPause
+        this.#lastTried = carrier
+        this.#trial = new CarrierTrial(this.#losses, carrier, standbys, now)
+      }
+    }
+    this.#trial?.onTimer(now, ask)
+  }
+
+  /** Moves if a standby turns out to be better, and ends a trial that is over. */
+  #conclude(trial: CarrierTrial, now: number, path: PeerPath): void {
+    const isMoot = path.carrier() !== trial.carrier || this.#losses.trialAt === Infinity
+    const better = isMoot ? undefined : trial.better
+    if (better === undefined && !isMoot && !trial.isOver(now)) return
+    this.#trial = undefined
+    if (isMoot) return
+    if (better !== undefined) {
+      path.judge(trial.carrier, false)
+      return path.prefer(better)
+    }
+    this.#noTrialBefore = now + this.#trialPause
+    this.#trialPause = Math.min(2 * this.#trialPause, maxTrialPause)
   }
 }

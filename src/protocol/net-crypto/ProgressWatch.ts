@@ -3,12 +3,17 @@
  * for the stall time, the path counts as stalled. Time in which our own event loop did not run counts for nobody. Times are
  * monotonic milliseconds.
  */
+/** So many probes follow each other closely: one or two of them are lost too often where every relay loses some. */
+const quickProbes = 4
+
 export class ProgressWatch {
   readonly #minStall: number
   readonly #maxInterval: number
   /** How long an answer may take, and how long no answer is a stall: both follow the round trip. */
   #patience = 1_000
   #stallTime = 1_500
+  /** Between the first probes: they are answered at once, unlike data, which a slow flow waits for. */
+  #quickInterval = 1_000
   #since = 0
   #probeAt = Infinity
   /** The first probe since the last progress, and the latest. */
@@ -36,18 +41,21 @@ export class ProgressWatch {
   restart(now: number, patience: number, roundTrip: number | undefined): void {
     this.#patience = patience
     this.#stallTime = Math.max(this.#minStall, 3 * (roundTrip ?? 500))
+    this.#quickInterval = Math.min(patience, 10 + 1.5 * (roundTrip ?? 500))
     this.#since = now
     this.#probes = 0
     this.#firstProbeAt = Infinity
     this.#probeAt = now + Math.max(10, Math.min(2 * patience, this.#stallTime / 2))
   }
 
-  /** A probe is being sent. They become rarer, up to the longest interval. */
+  /** A probe is being sent. After the first few they become rarer, up to the longest interval. */
   onProbe(now: number): void {
     this.#probes++
     this.#probedAt = now
     this.#firstProbeAt = Math.min(this.#firstProbeAt, now)
-    this.#probeAt = now + Math.min(this.#patience * 2 ** this.#probes, this.#maxInterval)
+    this.#probeAt = now + (this.#probes < quickProbes
+      ? this.#quickInterval
+      : Math.min(this.#patience * 2 ** (this.#probes - quickProbes), this.#maxInterval))
   }
 
   /** Whether something that arrives now can be the answer to the latest probe. */

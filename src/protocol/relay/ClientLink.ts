@@ -29,8 +29,6 @@ export interface ClientLinkIo {
 
 /** A batch of this size is written at once: it fits the sealer's scratch, and the socket can begin. */
 const writeSize = 48 * 1024
-/** Probes are at least this far apart, milliseconds. */
-const probeInterval = 5
 /** How our relays' ping ids begin: "CWY" and a version. */
 const causewayPing = [0x43, 0x57, 0x59, 0x01] as const
 
@@ -206,16 +204,6 @@ export class ClientLink implements RelayLink {
 
   stuckSince(): number | undefined {
     return this.#marks.stuckSince
-  }
-
-  probe(): void {
-    if (this.#ended || this.#io.now() - this.#marks.lastMarkAt < probeInterval) return
-    this.#ping()
-    this.flush()
-  }
-
-  lastPong(): number {
-    return this.#marks.lastPongAt
   }
 
   roundTrip(): number | undefined {

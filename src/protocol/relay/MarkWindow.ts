@@ -152,14 +152,6 @@ export class MarkWindow {
     return this.#fullSince === undefined ? undefined : Math.max(this.#fullSince, this.#lastPongAt)
   }
 
-  get lastPongAt(): number {
-    return this.#lastPongAt
-  }
-
-  get lastMarkAt(): number {
-    return this.#lastMarkAt
-  }
-
   /** Of the latest pong, milliseconds. */
   get roundTrip(): number | undefined {
     return this.#roundTrip

@@ -33,13 +33,6 @@ export interface RelayLink {
    * Since when, in monotonic milliseconds, the window has been full without the relay taking anything; undefined while bytes move.
    */
   readonly stuckSince: () => number | undefined
-  /**
-   * Sends a ping now if none was sent within the last few milliseconds, to learn whether the relay still consumes what it is
-   * sent. `lastPong` moves when it does.
-   */
-  readonly probe: () => void
-  /** When the latest matching pong arrived, monotonic milliseconds. */
-  readonly lastPong: () => number
   /** The latest round trip to the relay, milliseconds, undefined before the first pong. */
   readonly roundTrip: () => number | undefined
   /** Hands everything sent so far to the socket now. Without it that happens in the next microtask. */

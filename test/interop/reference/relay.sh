@@ -22,7 +22,8 @@ start() {
   local port=$1 dir=$2
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
-  if [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; then
+  # a pid file that a crash left behind may name a process that is something else by now
+  if [ -f "$dir/pid" ] && [ "$(cat "/proc/$(cat "$dir/pid")/comm" 2>/dev/null || true)" = tox-bootstrapd ]; then
     echo "already running: $(cat "$dir/pid")" >&2; return 1
   fi
   cat > "$dir/conf" <<CONF
@@ -46,7 +47,8 @@ CONF
   disown
   echo "$pid" > "$dir/pid"
   local pk= i
-  for i in $(seq 1 200); do
+  # 20 s: a busy machine may take some of them
+  for i in $(seq 1 1000); do
     pk=$(sed -n 's/^.*Public Key: *\([0-9A-Fa-f]\{64\}\).*$/\1/p' "$dir/log")
     [ -n "$pk" ] && break
     kill -0 "$pid" 2>/dev/null || { echo "tox-bootstrapd died:" >&2; cat "$dir/log" >&2; return 1; }
@@ -66,7 +68,7 @@ sig() {
   # only ever signal a process that is still the daemon that we started
   if [ "$(cat "/proc/$pid/comm" 2>/dev/null || true)" = tox-bootstrapd ]; then
     kill "-$s" "$pid"
-    for i in $(seq 1 200); do
+    for i in $(seq 1 1000); do
       [ "$(cat "/proc/$pid/comm" 2>/dev/null || true)" = tox-bootstrapd ] || break
       case "$(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null || echo X)" in Z|X) break ;; esac
       sleep 0.01

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { CarrierLoss } from "../../../src/protocol/net-crypto/CarrierLoss.ts"
 import { PathProbes } from "../../../src/protocol/net-crypto/PathProbes.ts"
 import type { PeerPath } from "../../../src/protocol/registry/PeerPath.ts"
 import * as EntropySeeded from "../../../src/testing/EntropySeeded.ts"
@@ -8,7 +9,9 @@ const pathWith = (standbys: Array<number>) => {
   const log: Array<string> = []
   const echoes: Array<Uint8Array> = []
   const full = new Set<number>()
+  let carrier = 1
   const path = {
+    carrier: () => carrier,
     standbys: () => standbys,
     sendVia: (carrier: number, frame: Uint8Array, length: number) => {
       if (full.has(carrier)) return false
@@ -19,18 +22,19 @@ const pathWith = (standbys: Array<number>) => {
     judge: (carrier: number, delivered: boolean) => log.push(`${carrier} ${delivered ? "delivers" : "fails"}`),
     prefer: (carrier: number) => log.push(`prefer ${carrier}`)
   } as unknown as PeerPath
-  return { path, log, echoes, full, standbys }
+  return { path, log, echoes, full, standbys, moveTo: (other: number) => (carrier = other) }
 }
 
 const question = (echoId: Uint8Array) => Uint8Array.of(24, ...echoId)
 const frame = new Uint8Array(200)
 
 const probing = (...standbys: Array<number>) => {
-  const probes = new PathProbes(EntropySeeded.make(1).fill, 0)
+  const losses = new CarrierLoss()
+  const probes = new PathProbes(EntropySeeded.make(1).fill, 0, losses)
   const fake = pathWith(standbys)
   const at = (now: number, lag = 0) => probes.onTimer(now, lag, fake.path, frame, question)
   const answer = (echo: number, now: number, least = 100) => probes.onAnswer(fake.echoes[echo]!, now, fake.path, least)
-  return { ...fake, probes, at, answer }
+  return { ...fake, losses, probes, at, answer }
 }
 
 describe("PathProbes", () => {
@@ -137,5 +141,90 @@ describe("PathProbes", () => {
     expect(log).toEqual([])
     at(31_000)
     expect(log).toEqual(["ask 9"])
+  })
+
+  describe("a carrier that is suspected of losing packets", () => {
+    /** Every other packet is lost, from this number on. */
+    const lose = (losses: CarrierLoss, from: number, count: number, now = 0): void => {
+      for (let i = 0; i < count; i++) losses.onLost(from + 2 * i, now, 0)
+    }
+    /** Runs the timer whenever it wants to; echoes over these carriers are answered at once. Returns when it last acted. */
+    const pass = (
+      { at, echoes, log, path, probes }: ReturnType<typeof probing>,
+      until: number,
+      good: Array<number>
+    ) => {
+      for (let now = probes.deadline; now <= until; now = Math.max(now + 1, probes.deadline)) {
+        const before = log.length
+        at(now)
+        const asked = log.slice(before).filter((line) => line.startsWith("ask"))
+        const first = echoes.length - asked.length
+        for (const [i, line] of asked.entries()) {
+          if (good.includes(Number(line.slice(4)))) probes.onAnswer(echoes[first + i]!, now, path)
+        }
+      }
+    }
+    const countOf = (log: Array<string>, line: string): number => log.filter((entry) => entry === line).length
+
+    it("T33: is tried against the two most trusted standbys, accused, and left for the one that is better", () => {
+      for (const better of [7, 8]) {
+        const probe = probing(7, 8, 9)
+        probe.at(1_000)
+        for (let echo = 0; echo < 3; echo++) probe.answer(echo, 1_000, Infinity)
+        probe.log.length = 0
+        lose(probe.losses, 0, 1, 930)
+        pass(probe, 1_060, [7, 8])
+        expect(probe.log).toEqual(["ask 1", "ask 7", "ask 8", "ask 1", "ask 7", "ask 8", "ask 1", "ask 7", "ask 8"])
+        // Of the carrier and one standby every other echo comes back, of the other standby all.
+        for (let now = 1_075; now < 2_500 && !probe.log.includes(`prefer ${better}`); now += 15) {
+          pass(probe, now, now % 2 === 0 ? [1, 7, 8] : [better])
+        }
+        expect(probe.log.slice(-2)).toEqual(["1 fails", `prefer ${better}`])
+        expect(countOf(probe.log, "ask 9")).toBe(0)
+        expect(probe.log.filter((line) => line.startsWith("prefer"))).toHaveLength(1)
+      }
+    })
+
+    it("T33: is left only while it is the carrier, and not when the suspicion was cleared", () => {
+      for (const what of ["moved", "cleared"] as const) {
+        const probe = probing(7)
+        lose(probe.losses, 0, 1)
+        pass(probe, 150, [])
+        const asked = countOf(probe.log, "ask 1")
+        expect(asked).toBeGreaterThan(2)
+        if (what === "moved") probe.moveTo(7)
+        probe.losses.onDelivered(100)
+        pass(probe, 900, [])
+        expect(countOf(probe.log, "ask 1")).toBe(asked)
+        expect(probe.log.some((line) => line.startsWith("prefer") || line.includes("fails"))).toBe(false)
+      }
+    })
+
+    it("T33: after a trial that finds nothing better the next one waits for 2 s, then 4, up to 64", () => {
+      const probe = probing(7)
+      const starts: Array<number> = []
+      let last = -Infinity
+      lose(probe.losses, 0, 20)
+      for (let now = 0; now < 300_000; now++) {
+        const before = countOf(probe.log, "ask 1")
+        if (now >= probe.probes.deadline) probe.at(now)
+        if (countOf(probe.log, "ask 1") === before) continue
+        if (now - last > 1_500) starts.push(now)
+        last = now
+        probe.log.length = 0
+      }
+      // 63 intervals of 15 ms and the second that the last echoes get.
+      const trial = 63 * 15 + 1_000
+      const pauses = starts.slice(1).map((start, i) => start - starts[i]! - trial)
+      expect(pauses).toEqual([2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 64_000, 64_000])
+    })
+
+    it("with no standby nothing is asked, and the timer does not spin", () => {
+      const probe = probing()
+      lose(probe.losses, 0, 20)
+      probe.at(probe.probes.deadline)
+      expect(probe.probes.deadline).toBeGreaterThan(500)
+      expect(probe.log).toEqual([])
+    })
   })
 })

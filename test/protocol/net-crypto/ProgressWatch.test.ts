@@ -29,16 +29,33 @@ describe("ProgressWatch", () => {
     assert.strictEqual(watch.stallAt, 550)
   })
 
-  it("probes become rarer, up to the longest interval", () => {
+  const pausesOf = (patience: number, roundTrip: number | undefined): Array<number> => {
     const watch = new ProgressWatch(400, 1_000)
-    watch.restart(0, 50, 50)
-    const pauses: Array<number> = []
-    for (let i = 0; i < 7; i++) {
+    watch.restart(0, patience, roundTrip)
+    return Array.from({ length: 7 }, () => {
       const at = watch.probeAt
       watch.onProbe(at)
-      pauses.push(watch.probeAt - at)
+      return watch.probeAt - at
+    })
+  }
+
+  it("three probes come as soon as each can have been answered, then they become rarer, up to the longest interval", () => {
+    assert.deepStrictEqual(pausesOf(50, 50), [50, 50, 50, 50, 100, 200, 400])
+    // Patience with the data of a slow flow is not what a probe needs.
+    assert.deepStrictEqual(pausesOf(200, 40), [70, 70, 70, 200, 400, 800, 1_000])
+    assert.deepStrictEqual(pausesOf(1_000, undefined), [760, 760, 760, 1_000, 1_000, 1_000, 1_000])
+  })
+
+  it("T33: where all relays lose some, a slow flow asks three times before the stall", () => {
+    const watch = new ProgressWatch(400, 1_000)
+    watch.restart(0, 200, 40)
+    let probes = 0
+    for (let now = 0; now < watch.stallAt; now++) {
+      if (now < watch.probeAt) continue
+      watch.onProbe(now)
+      probes++
     }
-    assert.deepStrictEqual(pauses, [100, 200, 400, 800, 1_000, 1_000, 1_000])
+    assert.deepStrictEqual([probes, watch.stallAt], [3, 400])
   })
 
   it("knows an answer by its time, and progress starts over", () => {

@@ -422,6 +422,20 @@ describe("ConnectionTable: the defects of the protocol's section 8", () => {
     expect(host.relays.confirm(1).requests).toEqual([])
   })
 
+  it("F: refusals are forgotten when they have expired, however many peers come and go on one connection", () => {
+    const host = new FakeHost()
+    host.table.addRelay(relayAt(1))
+    const link = host.relays.confirm(1)
+    for (let n = 1; n <= 50; n++) {
+      const { path } = host.open(n)
+      path.tie(relayAt(1))
+      link.refuse(n)
+      path.close()
+      host.now += 30_000
+    }
+    expect(host.entryOf(1)!.refused.size).toBe(2)
+  })
+
   it("F: a refusal for a peer that has gone changes nothing", () => {
     const host = new FakeHost()
     const { path } = host.open(1)

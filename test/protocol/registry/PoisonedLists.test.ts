@@ -278,6 +278,37 @@ describe("the dial budget", () => {
     expect(deadDials(host)).toBe(2)
   })
 
+  it("poisoned lists: one that failed and lost its tie to others is not dialled because it is told again", () => {
+    const host = hostWith({ trialsAtOnce: 20, trialsPerMinute: 100, minimumRelays: 0 })
+    host.meet(1, [], [])
+    for (const from of [21, 27, 21]) {
+      host.table.addPeerRelays(key(1), list(from, from + 5))
+      host.settle()
+      fail(host)
+    }
+    expect(deadDials(host)).toBe(12)
+    host.pass(minute)
+    expect(deadDials(host)).toBeGreaterThan(12)
+  })
+
+  it("T10, poisoned lists: a known relay is not kept waiting because others, of which nothing is known, are being tried", () => {
+    const host = hostWith({ minimumRelays: 0 })
+    const { path } = host.meet(1, [1, 2, 3, 4])
+    host.pass(2 * minute)
+    const idle = [1, 2, 3, 4].find((n) => !host.connected.includes(n))!
+    const [, ...dead] = host.connected
+    for (const n of dead) {
+      host.down.add(n)
+      host.linkOf(n)!.lose()
+    }
+    host.now += 9_999
+    host.settle()
+    expect(host.connected).not.toContain(idle)
+    host.table.addPeerRelays(key(1), list(21, 22))
+    host.pass(1)
+    expect([host.onlineOn(1), path.carrier() > 0]).toEqual([[host.connected[0]!, idle].toSorted((a, b) => a - b), true])
+  })
+
   it("poisoned lists: once it has been connected, a relay is kept like any other", () => {
     const host = hostWith({ trialsAtOnce: 1, minimumRelays: 0 })
     host.meet(1, [1], [])

@@ -53,6 +53,20 @@ describe("planRelays and our own relays", () => {
     expect(plan.start.size).toBe(0)
   })
 
+  it("T19, T15, poisoned lists: what is only a peer's word fills neither the minimum nor the onion's share, nor counts as coming", () => {
+    const word = (number: number, isUp: boolean) =>
+      Object.assign(relay(number, false, "idle"), {
+        isGiven: false,
+        intent: isUp ? "up" : "idle",
+        upSince: options.now
+      })
+    const proven = Object.assign(relay(3, false, "idle"), { isGiven: false, isProven: true })
+    for (const wanted of [{ minimum: 1, onion: 0 }, { minimum: 0, onion: 1 }]) {
+      const plan = planRelays([word(1, false), word(2, true), proven], [], { ...options, ...wanted })
+      expect(numbers(plan.start)).toEqual([relayAt(3).host])
+    }
+  })
+
   it("T19: where we have fewer of our own, any others fill the minimum", () => {
     const home = relay(1, true, "connected")
     const others = [4, 5, 6].map((number) => relay(number, false, "idle"))

@@ -1,0 +1,41 @@
+/** Calling a peer for its sessions, with the deadlines that every command puts around that. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { toHex } from "../schema/Bytes.ts"
+import { Causeway, type Peer } from "../services/Causeway.ts"
+import type { PeerAddress } from "../services/NetCrypto.ts"
+import type { ByteSession } from "../services/Session.ts"
+import type { SessionError } from "../services/SessionError.ts"
+import { CommandFailed } from "./failure.ts"
+
+/** Longer than net_crypto's eight tries: it only matters when the relays are lost meanwhile, because such tries do not count. */
+const callTimeout = "30 seconds"
+/** How long a connected peer may take to accept a session. */
+const acceptTimeout = "15 seconds"
+
+/** How a line calls a peer: the first digits of its identity key. */
+const short = (peer: { readonly identityKey: Uint8Array }): string => `peer ${toHex(peer.identityKey).slice(0, 16)}`
+
+/** The peer, once it has answered. The scope says goodbye to it. */
+export const callPeer = Effect.fnUntraced(function*(
+  address: PeerAddress
+): Effect.fn.Return<Peer, SessionError | CommandFailed, Causeway | Scope.Scope> {
+  const causeway = yield* Causeway
+  const detail = `${short(address)} was not reached within 30 s; check that it runs and that one of its relays is ` +
+    "reachable from here"
+  return yield* causeway.connect(address).pipe(
+    Effect.timeoutOrElse({ duration: callTimeout, orElse: () => Effect.fail(new CommandFailed({ detail })) })
+  )
+})
+
+/** A session of bytes with a peer that has answered; `offering` is the command that would accept it. */
+export const openBytes = (
+  peer: Peer,
+  name: string,
+  offering: string
+): Effect.Effect<ByteSession, SessionError | CommandFailed, Scope.Scope> => {
+  const detail = `${short(peer)} did not accept the session within 15 s; check that it runs: ${offering}`
+  return peer.openBytes(name).pipe(
+    Effect.timeoutOrElse({ duration: acceptTimeout, orElse: () => Effect.fail(new CommandFailed({ detail })) })
+  )
+}
