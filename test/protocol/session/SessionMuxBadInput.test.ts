@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "fast-check"
 import { LinkHello } from "../../../src/schema/LinkControl.ts"
 import * as Frame from "../../../src/schema/SessionFrame.ts"
-import { byHand, hello } from "../../utils/muxPair.ts"
+import { acceptOffer, byHand, type ByHandOptions, hello, resume, takeValues } from "../../utils/muxPair.ts"
 
 const theirId = 0xc000_0000
 const open = (sessionId = theirId, name = "theirs") => Frame.Open.make({ sessionId, name, credit: 1024 * 1024 })
@@ -11,11 +11,10 @@ const bytes = (size: number, sessionId = theirId) => Frame.Bytes.make({ sessionI
 const close = (sessionId = theirId) => Frame.Close.make({ sessionId })
 
 /** A session the peer has opened and we have accepted. */
-const accepted = (options: Parameters<typeof byHand>[0] = {}) => {
+const accepted = (options: ByHandOptions = {}) => {
   const hand = byHand(options)
   hand.send(open())
-  const session = hand.our.mux.accept()
-  if (session === undefined) throw new Error("nothing was offered")
+  const session = acceptOffer(hand.our)
   hand.sent()
   return { ...hand, session }
 }
@@ -26,8 +25,11 @@ const isViolation = (fault: { readonly _tag: string; readonly detail?: string } 
 }
 
 describe("SessionMux, bad input", () => {
-  it("golden bytes: Open, Accept, Bytes, Credit and Close of a short session", () => {
-    const hand = byHand()
+  it("golden bytes: Resume, Open, Accept, Bytes, Credit and Close of a short session", () => {
+    const hand = byHand({ resume: false })
+    hand.sent()
+    hand.send(resume(1))
+    hand.deliver()
     const session = hand.our.mux.open("x")
     session.write([Uint8Array.of(0xaa, 0xbb)])
     session.end()
@@ -39,9 +41,10 @@ describe("SessionMux, bad input", () => {
     const hex = hand.packets.map((packet) => Buffer.from(packet).toString("hex"))
     assert.deepStrictEqual(hex, [
       "b101" + "0001" + "01".repeat(16),
-      "b0" + "00000080" + "40" + "06000000" + "0178" + "00001000",
+      "b0" + "ffffffff" + "45" + "18000000" + "01".repeat(16) + "0100000000000000",
+      "b0" + "00000080" + "40" + "06000000" + "0178" + "00000100",
       "b0" + "00000080" + "0c" + "02000000" + "aabb" + "00000080" + "43" + "00000000",
-      "b0" + "00000080" + "44" + "0c000000" + "0100000000000000" + "00001000"
+      "b0" + "00000080" + "44" + "0c000000" + "0100000000000000" + "00000100"
     ])
   })
 
@@ -55,11 +58,35 @@ describe("SessionMux, bad input", () => {
     assert.strictEqual(our.mux.counts.unknownSession, 5)
     assert.isUndefined(our.mux.fault)
     send(bytes(3))
-    assert.strictEqual(session.waitingBytes, 3)
+    assert.strictEqual(session.counts.received, 3)
+  })
+
+  it("ends everything with a peer that keeps sending frames for unknown sessions, and forgives slow ones", () => {
+    const { our, send, times } = accepted()
+    for (let i = 0; i < 1_000; i++) {
+      times.now += 1000 / 32
+      send(bytes(1, 0xc000_0001))
+    }
+    assert.isUndefined(our.mux.fault)
+    assert.strictEqual(our.mux.counts.unknownSession, 1_000)
+    for (let i = 0; i < 200; i++) send(bytes(1, 0xc000_0001))
+    isViolation(our.mux.fault, /unknown sessions/)
+  })
+
+  it("refuses sessions beyond the limit, and ends everything with a peer that does not care", () => {
+    const { our, send, sent } = byHand({ maxIncomingSessions: 4 })
+    for (let i = 0; i < 4 + 12 + 256; i++) send(open(theirId + i))
+    assert.isUndefined(our.mux.fault)
+    assert.strictEqual(our.mux.offered, 4)
+    const refused = sent().filter((frame) => frame._tag === "Reset")
+    assert.strictEqual(refused.length, 12 + 256)
+    assert.deepInclude(refused[0], { sessionId: theirId + 4, code: 1 })
+    send(open(theirId + 1_000))
+    isViolation(our.mux.fault, /too many sessions/)
   })
 
   it("closes the link on an unknown descriptor", () => {
-    for (const descriptor of [0x00, 0x3f, 0x4a, 0xff]) {
+    for (const descriptor of [0x00, 0x10, 0x3f, 0x4a, 0xff]) {
       const { our, sendBytes, session } = accepted()
       sendBytes(Uint8Array.of(0, 0, 0, 0xc0, descriptor, 0, 0, 0, 0))
       isViolation(our.mux.fault, /descriptor/)
@@ -85,7 +112,7 @@ describe("SessionMux, bad input", () => {
     const { our, send, session } = accepted()
     send(bytes(1024 * 1024 - 9))
     assert.isUndefined(our.mux.fault)
-    assert.strictEqual(session.waitingBytes, 1024 * 1024 - 9)
+    assert.strictEqual(session.counts.received, 1024 * 1024 - 9)
   })
 
   it("closes the link on trailing bytes, and on a control frame that is too short", () => {
@@ -127,8 +154,8 @@ describe("SessionMux, bad input", () => {
     send(bytes(7))
     assert.strictEqual(our.mux.counts.unknownSession, 1)
     send(open(theirId, "again"), bytes(9))
-    assert.strictEqual(our.mux.accept()?.waitingBytes, 9)
-    assert.strictEqual(session.waitingBytes, 5)
+    assert.strictEqual(acceptOffer(our).counts.received, 9)
+    assert.strictEqual(session.counts.received, 5)
   })
 
   it("resets the session on bytes after Close and on a second Close; the link goes on", () => {
@@ -142,12 +169,12 @@ describe("SessionMux, bad input", () => {
   })
 
   it("resets the session on bytes beyond the credit, after one frame of overdraft", () => {
-    const { our, send, session } = accepted({ window: 64 * 1024 })
+    const { our, send, session } = accepted()
     send(bytes(64 * 1024 - 10), bytes(16 * 1024))
     assert.isUndefined(session.fault)
     send(bytes(1))
     isViolation(session.fault, /credit/)
-    assert.strictEqual(session.waitingBytes, 0)
+    assert.strictEqual(session.waitingValues, 0)
     assert.isUndefined(our.mux.fault)
   })
 
@@ -191,53 +218,61 @@ describe("SessionMux, bad input", () => {
     const { our, send, sent } = byHand()
     send(Frame.Ping.make({ value: 0x1234_5678_9abc_def0n }), Frame.Pong.make({ value: 1n }))
     send(Frame.Datagram.make({ sessionId: theirId, bytes: new Uint8Array(3) }))
-    send(Frame.Resume.make({ instanceId: new Uint8Array(16), epoch: 0, sessions: [] }))
     assert.deepStrictEqual(sent(), [{ _tag: "Pong", value: 0x1234_5678_9abc_def0n }])
-    assert.strictEqual(our.mux.counts.ignoredFrames, 3)
+    assert.strictEqual(our.mux.counts.ignoredFrames, 1)
+    assert.strictEqual(our.mux.counts.droppedDatagrams, 1)
   })
 
   it("takes nothing more from a peer that wants replies but takes none, until it takes them", () => {
-    const { our, send, sent } = byHand({ replyBacklog: 1_000 })
+    const { our, send, sent, theirs } = byHand({ replyBacklog: 1_000 })
     our.end.sendBuffer = 0
     for (let i = 0; i < 100; i++) send(Frame.Ping.make({ value: BigInt(i) }))
     assert.isTrue(our.end.isHeld)
     our.end.sendBuffer = 1_000_000
-    our.mux.pump()
+    our.mux.link?.pump()
     assert.isFalse(our.end.isHeld)
+    theirs().deliver()
     assert.strictEqual(sent().length, 100)
   })
 
   it("tiny frames cost the memory of their bytes, not of their packets", () => {
-    const { our, session } = accepted()
-    const before = process.memoryUsage().arrayBuffers
-    // One byte each, in a packet that is full of something else.
+    const { sendPacket, session } = accepted()
+    // One byte each, in a packet that has room for much more.
     const frame = Frame.SessionFrame.encode(bytes(1))
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < 6_000; i++) {
       const packet = new Uint8Array(1373)
       packet[0] = 176
       packet.set(frame, 1)
-      our.mux.receive(packet.subarray(0, 1 + frame.length))
+      sendPacket(packet.subarray(0, 1 + frame.length))
     }
-    globalThis.gc?.()
-    assert.strictEqual(session.waitingBytes, 20_000)
-    const chunks = session.take() ?? []
-    assert.isAtMost(new Set(chunks.map((chunk) => chunk.buffer)).size, 4)
-    assert.isBelow(process.memoryUsage().arrayBuffers - before, 100_000_000)
+    assert.strictEqual(session.waitingValues, 6_000)
+    const values = Array.from({ length: 6_000 }, () => session.take())
+    const buffers = new Set(values.map((value) => value?.payload.buffer))
+    const kept = Array.from(buffers, (buffer) => buffer?.byteLength ?? 0).reduce((sum, size) => sum + size, 0)
+    assert.isAtMost(kept, 6_000 * 8 + 16 * 1024)
   })
 
-  it("I25: frames without bytes are free of memory and give their credit back at once", () => {
-    const { our, send, session } = accepted({ window: 64 * 1024 })
-    for (let i = 0; i < 20_000; i++) {
-      send(bytes(0))
-      if (i % 1_000 === 0) our.mux.creditInterval()
+  it("I25: frames without bytes are bounded by the credit and give it back when they are taken", () => {
+    const { our, send, session } = accepted()
+    const most = Math.ceil(64 * 1024 / 9)
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < most; i++) send(bytes(0))
+      assert.isUndefined(session.fault)
+      assert.strictEqual(session.waitingValues, most)
+      const values = takeValues(our, session)
+      assert.strictEqual(values.length, most)
+      const kept = Array.from(new Set(values.map(({ payload }) => payload.buffer)), (buffer) => buffer.byteLength)
+      assert.isAtMost(kept.reduce((sum, size) => sum + size, 0), 64 * 1024)
+      our.mux.creditInterval()
     }
-    assert.isUndefined(session.fault)
-    assert.strictEqual(session.waitingBytes, 0)
-    assert.isUndefined(session.take())
+    for (let i = 0; i < 1_000_000 && session.fault === undefined; i++) send(bytes(0))
+    isViolation(session.fault, /credit/)
+    assert.strictEqual(session.waitingValues, 0)
   })
 
   it("says GoAway before it gives the link up", () => {
     const { our, sendBytes, sent } = byHand()
+    our.mux.open("ours")
     sendBytes(Uint8Array.of(1, 0, 0, 0, 0xee, 0, 0, 0, 0))
     assert.deepInclude(sent().at(-1), { _tag: "GoAway", code: 2 })
     sendBytes(Uint8Array.of(1, 2, 3))
@@ -275,7 +310,11 @@ describe("SessionMux, bad input", () => {
         our.mux.open("ours")
         for (const frame of all) {
           sendBytes(frame)
-          our.mux.accept()
+          const offer = our.mux.takeOffer()
+          if (offer !== undefined) {
+            offer.accept()
+            our.mux.touch(offer)
+          }
           our.mux.creditInterval()
         }
         assert.oneOf(our.mux.fault?._tag, [undefined, "Violation"])
@@ -285,8 +324,10 @@ describe("SessionMux, bad input", () => {
   })
 
   it("a peer that repeats its hello changes nothing", () => {
-    const { our } = byHand()
-    our.mux.receive(LinkHello.encode(hello(9)))
-    assert.deepStrictEqual(our.mux.hello?.instanceId, new Uint8Array(16).fill(2))
+    const { our, sendPacket } = byHand()
+    const { link } = our.mux
+    sendPacket(LinkHello.encode(hello(9)))
+    assert.strictEqual(our.mux.link, link)
+    assert.strictEqual(our.mux.counts.ignoredPackets, 1)
   })
 })
