@@ -31,15 +31,16 @@ export const stream = (dice: Dice): Uint8Array => {
 }
 
 const read = (bytes: Uint8Array, size: number) => {
-  const reader = new SessionFrameReader(maxFrameSize)
   const frames: Array<unknown> = []
+  const reader = new SessionFrameReader({
+    onValue: (...value) => frames.push(value) > 0,
+    onControl: (frame) => frames.push(frame) > 0
+  }, maxFrameSize)
   let problem: string | undefined
   let mostPending = 0
   for (let at = 0; at < bytes.length; at += size) {
     // A chunk belongs to the reader.
-    const result = reader.push(bytes.slice(at, at + size))
-    frames.push(...result.frames)
-    problem = result.problem?.message
+    problem ??= reader.push(bytes.slice(at, at + size))?.message
     mostPending = Math.max(mostPending, reader.pendingBytes)
   }
   return { frames, problem, pending: problem === undefined ? reader.pendingBytes : 0, mostPending }

@@ -76,6 +76,7 @@ export const relation = Effect.gen(function*() {
     openValues: () => unused,
     makeSessions: () => unused,
     ping: unused,
+    probe: Effect.succeed([]),
     refuse: () => unused,
     closed: lost(identityKey),
     link: () => ({ _tag: "Down" }),
