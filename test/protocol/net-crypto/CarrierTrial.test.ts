@@ -58,6 +58,26 @@ describe("CarrierTrial", () => {
     expect(share(2_000, (seed) => run([0.02, 0], seed, { burst: 8 }).better !== undefined)).toBe(0)
   })
 
+  it("T33: a standby that loses nothing is not enough: the carrier must be accused", () => {
+    for (const [every, isLeft] of [[8, false], [3, true]] as const) {
+      const losses = new CarrierLoss()
+      losses.onLost(0, 0, 0)
+      const trial = new CarrierTrial(losses, 7, [8], 0)
+      let better: number | undefined
+      for (let round = 0; round < 64; round++) {
+        const echoes: Array<string> = []
+        trial.onTimer(round * 15, (carrier) => {
+          const echo = `${carrier}/${round}`
+          if (carrier === 8 || round % every !== 0) echoes.push(echo)
+          return echo
+        })
+        for (const echo of echoes) trial.onAnswer(echo, round * 15)
+        better ??= trial.better
+      }
+      expect([losses.bursts > 6, losses.isAccused, better]).toEqual([true, isLeft, isLeft ? 8 : undefined])
+    }
+  })
+
   it("is over as soon as the carrier is cleared, and costs few echoes then", () => {
     const { now } = run([0, 0], 1)
     // The ninth answer; a round trip after it was asked.

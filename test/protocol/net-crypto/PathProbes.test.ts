@@ -185,18 +185,24 @@ describe("PathProbes", () => {
       }
     })
 
-    it("T33: is left only while it is the carrier, and not when the suspicion was cleared", () => {
-      for (const what of ["moved", "cleared"] as const) {
+    it("T33: is tried no longer when the suspicion was cleared, or when another is the carrier, which gets a trial of its own", () => {
+      for (const what of ["cleared", "moved"] as const) {
         const probe = probing(7)
         lose(probe.losses, 0, 1)
         pass(probe, 150, [])
-        const asked = countOf(probe.log, "ask 1")
-        expect(asked).toBeGreaterThan(2)
-        if (what === "moved") probe.moveTo(7)
-        probe.losses.onDelivered(100)
-        pass(probe, 900, [])
-        expect(countOf(probe.log, "ask 1")).toBe(asked)
-        expect(probe.log.some((line) => line.startsWith("prefer") || line.includes("fails"))).toBe(false)
+        expect(countOf(probe.log, "ask 1")).toBeGreaterThan(2)
+        probe.log.length = 0
+        if (what === "cleared") probe.losses.onDelivered(100)
+        else {
+          probe.moveTo(7)
+          probe.standbys[0] = 1
+          probe.losses.reset()
+          lose(probe.losses, 10, 1, 151)
+        }
+        pass(probe, 250, [])
+        expect(probe.log).toEqual([])
+        pass(probe, 260, [])
+        expect(probe.log).toEqual(what === "cleared" ? [] : ["ask 7", "ask 1"])
       }
     })
 
