@@ -7,10 +7,13 @@ import { text } from "node:stream/consumers"
 import { describe, expect, it } from "vitest"
 import { Causeway, main } from "../utils/causeway.ts"
 
+/** A hang is what this limit is for: a busy machine takes seconds to start a process, and some tests start three. */
+const patient = { timeout: 60_000 }
+
 const key = "AB".repeat(32)
 const relay = `127.0.0.1:33445:${key}`
 
-describe("wrong usage ends with 2 and one line", () => {
+describe("wrong usage ends with 2 and one line", patient, () => {
   const cases: ReadonlyArray<readonly [what: string, args: ReadonlyArray<string>, said: RegExp]> = [
     ["an unknown command", ["frobnicate"], /Unknown subcommand "frobnicate"/],
     ["an unknown flag", ["relay", "--prot", "1"], /Unrecognized flag: --prot/],
@@ -88,7 +91,7 @@ describe("wrong usage ends with 2 and one line", () => {
   })
 })
 
-describe("a failure ends with 1 and one line", () => {
+describe("a failure ends with 1 and one line", patient, () => {
   const listen = ["listen", "--identity", "me.json", "--relay", relay]
   const cases: ReadonlyArray<
     readonly [what: string, prepare: (file: string) => void, args: ReadonlyArray<string>, said: RegExp]
@@ -167,7 +170,7 @@ describe("a failure ends with 1 and one line", () => {
   })
 })
 
-describe("output", () => {
+describe("output", patient, () => {
   it("--version is one line, --help goes to stdout", async () => {
     using causeway = new Causeway()
     const version = await causeway.run("--version")
@@ -268,7 +271,7 @@ const preloaded = async (source: string) => {
   }
 }
 
-describe("what the command needs", () => {
+describe("what the command needs", patient, () => {
   it("an old Node is named, with the one that is wanted", async () => {
     const { code, stderr } = await preloaded(
       "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.18.9' } })"

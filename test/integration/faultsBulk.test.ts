@@ -1,9 +1,28 @@
 /** Bulk over lines and through times that no relay is to blame for. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as World from "../utils/faultWorld.ts"
 import * as LoopTime from "../utils/loopTime.ts"
 import * as Flow from "../utils/verifiedFlow.ts"
+
+/**
+ * A world that lives by this process's own time, relays, nodes and lines alike: a busy machine makes all of it slow, and no line longer.
+ * `standStill` stops the process, which the world notices.
+ */
+const makeWorld = Effect.fnUntraced(function*(options: World.WorldOptions = {}) {
+  const lived = yield* LoopTime.make
+  let stood = 0
+  const clock = LoopTime.clockOf(yield* Clock.Clock, () => lived() + stood)
+  const world = yield* Effect.provideService(World.make(options), Clock.Clock, clock)
+  return {
+    ...world,
+    standStill: (millis: number): void => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+      stood += millis
+    }
+  }
+})
 
 const assertIntact = (flow: Flow.VerifiedFlow) =>
   assert.deepInclude(flow.received(), { packets: flow.sent(), wrong: [], closed: undefined })
@@ -29,7 +48,7 @@ const assertUndisturbed = ({ callee, caller }: World.World) => {
 describe("bulk", { timeout: 90_000 }, () => {
   it.live("a round trip of 300 ms causes no failover and no more than 5 % of repetitions", () =>
     Effect.gen(function*() {
-      const world = yield* World.make({ toRelay: { delay: 75 }, fromRelay: { delay: 75 } })
+      const world = yield* makeWorld({ toRelay: { delay: 75 }, fromRelay: { delay: 75 } })
       const { callee, caller, now } = world
       const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now, interval: 8, burst: 1 })
       yield* LoopTime.pass(now, "3 seconds")
@@ -43,15 +62,14 @@ describe("bulk", { timeout: 90_000 }, () => {
 
   it.live("a process that stood still for 2 s in the middle of bulk blames nobody", () =>
     Effect.gen(function*() {
-      const world = yield* World.make({ toRelay: { delay: 10 }, fromRelay: { delay: 10 } })
-      const { callee, caller, now, relays } = world
+      const world = yield* makeWorld({ toRelay: { delay: 10 }, fromRelay: { delay: 10 } })
+      const { callee, caller, now, relays, standStill } = world
       // What waits in front of the line when the process stops.
       for (const relay of relays) relay.caller.set("toTarget", { rate: 300_000 })
       const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now })
       yield* LoopTime.pass(now, "1 second")
       flow.mark()
-      const standstill = new Int32Array(new SharedArrayBuffer(4))
-      Atomics.wait(standstill, 0, 0, 2_000)
+      standStill(2_000)
       yield* LoopTime.pass(now, "1 second")
       assert.isBelow(flow.longestGap(), 300)
       yield* flow.finish
@@ -61,7 +79,7 @@ describe("bulk", { timeout: 90_000 }, () => {
 
   it.live("300 ms of latency each way cause no failover and no more than 5 % of repetitions, under bulk as well", () =>
     Effect.gen(function*() {
-      const world = yield* World.make({ toRelay: { delay: 150 }, fromRelay: { delay: 150 } })
+      const world = yield* makeWorld({ toRelay: { delay: 150 }, fromRelay: { delay: 150 } })
       const { callee, caller, now } = world
       const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now, interval: 2, burst: 4 })
       yield* LoopTime.pass(now, "3 seconds")
@@ -77,7 +95,7 @@ describe("bulk", { timeout: 90_000 }, () => {
     "10 % loss on a long line (4 MB/s, 200 ms) does not fill the receiver beyond its buffer",
     () =>
       Effect.gen(function*() {
-        const world = yield* World.make({ toRelay: { delay: 45 }, fromRelay: { delay: 45 } })
+        const world = yield* makeWorld({ toRelay: { delay: 45 }, fromRelay: { delay: 45 } })
         const { callee, caller, now, relays } = world
         for (const relay of relays) {
           relay.caller.set("toTarget", { rate: 4_000_000 })
@@ -96,7 +114,7 @@ describe("bulk", { timeout: 90_000 }, () => {
   it.live("64 kB/s: a lossless message behind bulk arrives within 2 s", () =>
     Effect.gen(function*() {
       const slow = { rate: 64_000, delay: 20 }
-      const { callee, caller, now } = yield* World.make({ toRelay: slow, fromRelay: slow })
+      const { callee, caller, now } = yield* makeWorld({ toRelay: slow, fromRelay: slow })
       const flow = yield* Flow.start({ from: caller.connection, to: callee.connection, now })
       yield* LoopTime.pass(now, "8 seconds")
       // Bytes accepted and not yet there, at the rate of the line: how long the next lossless packet takes.

@@ -322,6 +322,7 @@ describe("a hostile sender", () => {
       assert.isFalse(fs.existsSync(join(world.root, "new")))
     }))
 
+  const goodOffer = JSON.stringify({ _tag: "FileOffer", version: 1, name: "x", size: 1, sha256: "00".repeat(32) })
   const nonsense: ReadonlyArray<readonly [string, unknown]> = [
     ["no JSON", "hello"],
     ["another message", { _tag: "FileStart", from: 0 }],
@@ -336,7 +337,8 @@ describe("a hostile sender", () => {
       size: 1,
       sha256: "00".repeat(32)
     }],
-    ["a message that is too long", "x".repeat(4_097)]
+    ["a message that is too long", "x".repeat(4_097)],
+    ["too long a message that would be understood", goodOffer.padEnd(4_097)]
   ]
   for (const [what, json] of nonsense) {
     test(`that sends ${what} is told so, and nothing is stored`, (world) =>

@@ -27,12 +27,16 @@ import * as FaultProxy from "./FaultProxy.ts"
 import type { LineFaults } from "./faultyLine.ts"
 import * as LoopTime from "./loopTime.ts"
 
-/** One relay, its own faults, and the ways of the caller and the callee to it. */
-export interface WorldRelay {
+/** One relay, whoever's, and the ways of the caller and the callee to it. */
+export interface WorldWays {
   readonly address: RelayAddress
-  readonly faults: RelayFaults["Service"]
   readonly caller: FaultProxy.FaultProxy
   readonly callee: FaultProxy.FaultProxy
+}
+
+/** One of our own relays, with faults of its own. */
+export interface WorldRelay extends WorldWays {
+  readonly faults: RelayFaults["Service"]
 }
 
 /** A node, its end of the connection, and what its registry has reported: `RelayLost 2 at 1234`, relays counted from 0. */
@@ -42,14 +46,14 @@ export interface WorldNode {
   readonly events: Array<string>
 }
 
-export interface World {
-  readonly relays: ReadonlyArray<WorldRelay>
+export interface World<Relay extends WorldWays = WorldRelay> {
+  readonly relays: ReadonlyArray<Relay>
   readonly caller: WorldNode
   readonly callee: WorldNode
   /** Milliseconds during which this process could run; the lines' delays and rates are measured by it as well. */
   readonly now: () => number
   /** The relay that carries most of what the caller sends; data must be flowing. */
-  readonly carrier: Effect.Effect<WorldRelay>
+  readonly carrier: Effect.Effect<Relay>
 }
 
 const platform = Layer.mergeAll(EntropyLive.layer, ToxCryptoAuto.layer, RelayTransportNode.layer)
@@ -61,21 +65,25 @@ const node = NetCryptoLive.layer.pipe(
   Layer.provide(platform)
 )
 
+/** The ways to a relay that runs already. */
+export const waysTo = Effect.fnUntraced(function*(address: RelayAddress, now: () => number) {
+  return {
+    address,
+    caller: yield* FaultProxy.make({ target: address, now }),
+    callee: yield* FaultProxy.make({ target: address, seed: 2, now })
+  } satisfies WorldWays
+})
+
 const makeRelay = Effect.fnUntraced(function*(now: () => number) {
   const keyPair = yield* Effect.provide(generateKeyPair, platform)
   const server = RelayServerFaulty.layer({ host: "127.0.0.1", port: 0, keyPair })
   const context = yield* Layer.build(Layer.fresh(Layer.provide(server, platform)))
   const { address } = Context.get(context, RelayServer)
-  return {
-    address,
-    faults: Context.get(context, RelayFaults),
-    caller: yield* FaultProxy.make({ target: address, now }),
-    callee: yield* FaultProxy.make({ target: address, seed: 2, now })
-  } satisfies WorldRelay
+  return { ...(yield* waysTo(address, now)), faults: Context.get(context, RelayFaults) } satisfies WorldRelay
 })
 
 const makeNode = Effect.fnUntraced(
-  function*(side: "caller" | "callee", relays: ReadonlyArray<WorldRelay>, now: () => number) {
+  function*(side: "caller" | "callee", relays: ReadonlyArray<WorldWays>, now: () => number) {
     const context = yield* Layer.build(Layer.fresh(node))
     const registry = Context.get(context, ConnectionRegistry)
     const addresses = relays.map(({ address, ...way }): RelayAddress => ({
@@ -109,14 +117,11 @@ export interface WorldOptions {
   readonly fromRelay?: Partial<LineFaults>
 }
 
-/** Everything up and connected over three relays, on all of which both nodes are online. */
-export const make = Effect.fnUntraced(function*(options: WorldOptions = {}) {
-  const now = yield* LoopTime.make
-  const relays = yield* Effect.all([makeRelay(now), makeRelay(now), makeRelay(now)])
-  for (const way of relays.flatMap(({ callee, caller }) => [caller, callee])) {
-    way.set("toTarget", options.toRelay ?? {})
-    way.set("toClient", options.fromRelay ?? {})
-  }
+/** Two nodes, connected over these relays, on all of which both are online. `now` is the ways' as well. */
+export const connect = Effect.fnUntraced(function*<Relay extends WorldWays>(
+  relays: ReadonlyArray<Relay>,
+  now: () => number
+) {
   const caller = yield* makeNode("caller", relays, now)
   const callee = yield* makeNode("callee", relays, now)
   yield* callee.netCrypto.setAcceptPolicy(() => true)
@@ -126,13 +131,13 @@ export const make = Effect.fnUntraced(function*(options: WorldOptions = {}) {
     identityKey: identity.publicKey,
     dhtKey: dht.publicKey,
     relays: caller.addresses
-  }).pipe(Effect.timeout("5 seconds"))
-  const incoming = yield* Fiber.join(accepting).pipe(Effect.timeout("5 seconds"))
+  }).pipe(Effect.timeout(setUpTimeout))
+  const incoming = yield* Fiber.join(accepting).pipe(Effect.timeout(setUpTimeout))
   const isOnline = Effect.map(
     Effect.all([caller.registry.relays, callee.registry.relays]),
     (all) => all.flat().every(({ online }) => online === 1)
   )
-  yield* Effect.delay(isOnline, "5 millis").pipe(Effect.repeat({ until: (done) => done }), Effect.timeout("5 seconds"))
+  yield* Effect.delay(isOnline, "5 millis").pipe(Effect.repeat({ until: (done) => done }), Effect.timeout(setUpTimeout))
 
   const sentBytes = Effect.map(
     caller.registry.relays,
@@ -140,7 +145,7 @@ export const make = Effect.fnUntraced(function*(options: WorldOptions = {}) {
   )
   const carrier = Effect.gen(function*() {
     const before = yield* sentBytes
-    yield* Effect.sleep("100 millis")
+    yield* LoopTime.pass(now, "100 millis")
     const after = yield* sentBytes
     const grown = relays.map((relay) => {
       const key = toHex(relay.address.publicKey)
@@ -156,5 +161,19 @@ export const make = Effect.fnUntraced(function*(options: WorldOptions = {}) {
     callee: { connection: incoming, registry: callee.registry, events: callee.events },
     now,
     carrier
-  } satisfies World
+  } satisfies World<Relay>
+})
+
+/** For each step of setting up; nothing is measured by it. */
+const setUpTimeout = "15 seconds"
+
+/** Everything up and connected over three relays of ours. */
+export const make = Effect.fnUntraced(function*(options: WorldOptions = {}) {
+  const now = yield* LoopTime.make
+  const relays = yield* Effect.all([makeRelay(now), makeRelay(now), makeRelay(now)])
+  for (const way of relays.flatMap(({ callee, caller }) => [caller, callee])) {
+    way.set("toTarget", options.toRelay ?? {})
+    way.set("toClient", options.fromRelay ?? {})
+  }
+  return yield* connect(relays, now)
 })

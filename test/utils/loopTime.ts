@@ -26,6 +26,26 @@ export const make = Effect.gen(function*() {
   return look
 })
 
+/** A clock that goes by `now`, and is never early: with it programs live as slowly as this process does. The time of day is real. */
+export const clockOf = (real: Clock.Clock, now: () => number): Clock.Clock => {
+  const nanos = () => BigInt(Math.round(now() * 1e6))
+  return {
+    currentTimeMillisUnsafe: () => real.currentTimeMillisUnsafe(),
+    currentTimeMillis: real.currentTimeMillis,
+    currentTimeNanosUnsafe: () => real.currentTimeNanosUnsafe(),
+    currentTimeNanos: real.currentTimeNanos,
+    monotonicTimeNanosUnsafe: nanos,
+    monotonicTimeNanos: Effect.sync(nanos),
+    sleep: (duration) =>
+      Effect.suspend(() => {
+        if (!Duration.isFinite(duration)) return real.sleep(duration)
+        const end = now() + Duration.toMillis(duration)
+        const rest = Effect.suspend(() => real.sleep(Duration.millis(Math.max(0, end - now()))))
+        return Effect.repeat(rest, { until: () => now() >= end })
+      })
+  }
+}
+
 /** Waits until so much of this time has passed. */
 export const pass = (now: () => number, duration: Duration.Input): Effect.Effect<void> =>
   Effect.suspend(() => {
