@@ -4,6 +4,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { onTestFinished } from "vitest"
 import { Causeway } from "../utils/causeway.ts"
 
 const root = new URL("../../", import.meta.url)
@@ -19,6 +20,7 @@ describe("README", () => {
         .replace("\"effect-causeway\"", "\"../src/index.ts\"")
         .replace("\"effect-causeway/node\"", "\"../src/node.ts\"")
     )
+    onTestFinished(() => rmSync(example, { force: true }))
     using causeway = new Causeway()
     const { address } = await causeway.relay()
     await causeway.run("keygen", "--out", "me.json")
@@ -35,6 +37,5 @@ describe("README", () => {
     assert.deepStrictEqual([code, Buffer.concat(printed).toString()], [0, "delivered\n"])
     assert.strictEqual((await listener.ended).code, 0)
     assert.strictEqual(listener.stdout, "hello\n")
-    rmSync(example)
   })
 })
