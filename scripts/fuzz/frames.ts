@@ -1,5 +1,6 @@
 /** The frame reader of sessions. An input is the byte stream of a link, which is read in one piece and in pieces of several sizes. */
 import { isDeepStrictEqual } from "node:util"
+import { joined as wholePayload } from "../../src/schema/Payload.ts"
 import { SessionFrameReader } from "../../src/schema/SessionFrameReader.ts"
 import type { Dice } from "../../src/testing/simulation/Dice.ts"
 import { damaged, joined, randomBytes, randomValue, valueBytes } from "../../test/utils/sessionValues.ts"
@@ -33,7 +34,7 @@ export const stream = (dice: Dice): Uint8Array => {
 const read = (bytes: Uint8Array, size: number) => {
   const frames: Array<unknown> = []
   const reader = new SessionFrameReader({
-    onValue: (...value) => frames.push(value) > 0,
+    onValue: (id, descriptor, length, payload) => frames.push([id, descriptor, length, wholePayload(payload)]) > 0,
     onControl: (frame) => frames.push(frame) > 0
   }, maxFrameSize)
   let problem: string | undefined

@@ -35,7 +35,10 @@ export class ByteSessionHandle extends SessionHandle implements ByteSession {
         mux.reset(this.state, SessionCode.violation, detail)
         return errorOf(identityKey, new MessageInvalid({ direction: "Received", detail }))
       }
-      if (value.payload.length > 0) chunks.push(value.payload)
+      const { payload, size } = value
+      if (size === 0) continue
+      if (payload instanceof Uint8Array) chunks.push(payload)
+      else chunks.push(...payload)
     }
     this.state.consume(cost)
     const [first, ...others] = chunks

@@ -2,6 +2,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { InFrame } from "../protocol/session/ValueInbox.ts"
+import { joined } from "../schema/Payload.ts"
 import { decodeValue, type EncodedValue, encodeValue, type SessionValue } from "../schema/SessionValue.ts"
 
 /** A failure says what is wrong with the message. */
@@ -30,7 +31,7 @@ export const json = <A>(schema: Schema.Codec<A, unknown>): MessageCodec<A> => {
       if (descriptor !== bytesDescriptor) return Result.fail(`a value of type 0x${descriptor.toString(16)}`)
       let text: string
       try {
-        text = decoder.decode(payload)
+        text = decoder.decode(joined(payload))
       } catch {
         return Result.fail("not UTF-8")
       }
@@ -49,5 +50,5 @@ export const values: MessageCodec<SessionValue> = {
       throw error
     }
   },
-  decode: ({ descriptor, length, payload }) => Result.succeed(decodeValue(descriptor, length, payload))
+  decode: ({ descriptor, length, payload }) => Result.succeed(decodeValue(descriptor, length, joined(payload)))
 }

@@ -1,10 +1,12 @@
 /**
- * Cuts the byte stream of a link into session frames, wherever its chunks begin and end. It keeps at most one incomplete frame, never
- * allocates for a length before that is known to be allowed, and copies each byte at most a few times. After the first bad frame it
- * reads nothing more: the link has to be closed.
+ * Cuts the byte stream of a link into session frames, wherever its chunks begin and end. It keeps at most one incomplete frame, as the
+ * pieces that have come, and allocates nothing for a length alone. After the first bad frame it reads nothing more: the link has to be
+ * closed.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { joined, type Payload } from "./Payload.ts"
+import { PieceList } from "./PieceList.ts"
 import {
   ControlFrame,
   defaultMaxFrameSize,
@@ -28,22 +30,24 @@ export class SessionFrameInvalid extends Schema.TaggedError<SessionFrameInvalid>
   }
 }
 
-/** Who gets the frames, in order. False ends the reading for good. Payloads are views: of a chunk, or of a buffer that is theirs. */
+/** Who gets the frames, in order. False ends the reading for good. Payloads are views: of chunks, or of memory that is theirs. */
 export interface SessionFrameSink {
-  /** A value; `length` is the u32 of its header, 0 for a descriptor without one. */
-  readonly onValue: (sessionId: number, descriptor: number, length: number, payload: Uint8Array) => boolean
+  /** A value; `length` is the u32 of its header, 0 for a descriptor without one. Only bytes come in more than one piece. */
+  readonly onValue: (sessionId: number, descriptor: number, length: number, payload: Payload) => boolean
   readonly onControl: (frame: ControlFrame) => boolean
 }
 
-/** A usual frame at once, with nothing to copy again: doubling towards it costs a bulk transfer twice its bytes in garbage. */
-const firstCapacity = 66 * 1024
+const bytesDescriptor = 0x0c
 
 export class SessionFrameReader {
   private readonly sink: SessionFrameSink
   private readonly maxFrameSize: number
-  /** The beginning of a frame of which the rest has not arrived. */
-  private pending = new Uint8Array(0)
-  private pendingLength = 0
+  /** The header of an incomplete frame, as far as it has come. */
+  private readonly head = new Uint8Array(prefixedHeaderSize)
+  private headLength = 0
+  /** The payload of an incomplete frame, and how much of it has not come; 0 while the header is incomplete. */
+  private readonly pieces = new PieceList()
+  private missing = 0
   private isOver = false
 
   /** `maxFrameSize`: bytes of the largest frame that is taken, header included. */
@@ -54,52 +58,65 @@ export class SessionFrameReader {
 
   /** Bytes of the incomplete frame that is held back. */
   get pendingBytes(): number {
-    return this.pendingLength
+    return this.headLength + this.pieces.length
   }
 
   /** Takes the next bytes of the stream, which then belong to the reader. The answer says why reading has ended. */
   push(chunk: Uint8Array): SessionFrameInvalid | undefined {
     let offset = 0
     while (!this.isOver && offset < chunk.length) {
-      if (this.pendingLength > 0) {
-        const size = this.sizeFrom(this.pending, 0, this.pendingLength)
-        if (typeof size !== "number") return this.end(size)
-        const missing = Math.min(size - this.pendingLength, chunk.length - offset)
-        this.keep(chunk, offset, missing, size)
-        offset += missing
-        if (this.pendingLength < size) continue
-        // It may have been a part of the header only.
-        const whole = this.sizeFrom(this.pending, 0, size)
-        if (whole !== size) {
-          if (typeof whole !== "number") return this.end(whole)
-          continue
-        }
-        const frame = this.pending
-        this.pending = empty
-        this.pendingLength = 0
-        const problem = this.give(frame, 0, size)
-        if (problem !== undefined) return this.end(problem)
-      } else {
-        const available = chunk.length - offset
-        const size = this.sizeFrom(chunk, offset, available)
-        if (typeof size !== "number") return this.end(size)
-        if (size > available) {
-          this.keep(chunk, offset, available, size)
-          return undefined
-        }
-        const problem = this.give(chunk, offset, size)
-        if (problem !== undefined) return this.end(problem)
-        offset += size
+      const next = this.headLength === 0
+        ? this.whole(chunk, offset)
+        : this.missing > 0
+        ? this.payload(chunk, offset)
+        : this.header(chunk, offset)
+      if (typeof next !== "number") {
+        this.isOver = true
+        this.forget()
+        return next
       }
+      offset = next
     }
     return undefined
   }
 
-  private end(problem: SessionFrameInvalid): SessionFrameInvalid {
-    this.isOver = true
-    this.pending = empty
-    this.pendingLength = 0
-    return problem
+  /** At the beginning of a frame: takes it whole, or what there is of it. Returns where to go on. */
+  private whole(chunk: Uint8Array, at: number): number | SessionFrameInvalid {
+    const available = chunk.length - at
+    const size = this.sizeFrom(chunk, at, available)
+    if (typeof size !== "number") return size
+    if (size <= available) return this.give(chunk, at, size) ?? at + size
+    const header = this.headerFrom(chunk, at, available)
+    this.headLength = Math.min(available, header)
+    this.head.set(chunk.subarray(at, at + this.headLength))
+    if (available < header) return chunk.length
+    this.missing = size - available
+    this.pieces.push(chunk.subarray(at + header))
+    return chunk.length
+  }
+
+  /** Within a header: one more byte of it. */
+  private header(chunk: Uint8Array, at: number): number | SessionFrameInvalid {
+    this.head[this.headLength++] = chunk[at] ?? 0
+    const size = this.sizeFrom(this.head, 0, this.headLength)
+    if (typeof size !== "number") return size
+    if (this.headLength < this.headerFrom(this.head, 0, this.headLength)) return at + 1
+    this.missing = size - this.headLength
+    return this.missing > 0 ? at + 1 : this.giveHeld() ?? at + 1
+  }
+
+  /** Within a payload: what there is of it. */
+  private payload(chunk: Uint8Array, at: number): number | SessionFrameInvalid {
+    const end = Math.min(chunk.length, at + this.missing)
+    this.pieces.push(chunk.subarray(at, end))
+    this.missing -= end - at
+    return this.missing > 0 ? end : this.giveHeld() ?? end
+  }
+
+  /** Bytes of the header at `at`, as far as that can be known: the descriptor decides. */
+  private headerFrom(bytes: Uint8Array, at: number, available: number): number {
+    if (available < frameHeaderSize) return frameHeaderSize
+    return typeof payloadSize(bytes[at + descriptorOffset] ?? 0) === "number" ? frameHeaderSize : prefixedHeaderSize
   }
 
   /** Bytes up to the end of the frame at `at` or, while its header is incomplete, up to the next part of the header. */
@@ -123,11 +140,31 @@ export class SessionFrameReader {
     const descriptor = bytes[at + descriptorOffset] ?? 0
     if (!isValueDescriptor(descriptor)) return this.giveControl(bytes.subarray(at, at + size), descriptor)
     const header = valueHeaderSize(descriptor)
+    return this.giveValue(bytes, at, header, bytes.subarray(at + header, at + size))
+  }
+
+  /** Hands on the frame that came in pieces. */
+  private giveHeld(): SessionFrameInvalid | undefined {
+    const { head, headLength } = this
+    const descriptor = head[descriptorOffset] ?? 0
+    const payload = this.pieces.take()
+    this.forget()
+    if (isValueDescriptor(descriptor)) return this.giveValue(head, 0, headLength, payload)
+    return this.giveControl(joined([head.slice(0, headLength), ...payload]), descriptor)
+  }
+
+  /** `header`: bytes of the header at `at`. */
+  private giveValue(bytes: Uint8Array, at: number, header: number, pieces: Payload): SessionFrameInvalid | undefined {
+    const descriptor = bytes[at + descriptorOffset] ?? 0
     const length = header === prefixedHeaderSize ? readLength(bytes, at + frameHeaderSize) : 0
-    const payload = bytes.subarray(at + header, at + size)
-    const detail = checkValue(descriptor, payload, length)
-    if (detail !== undefined) return new SessionFrameInvalid({ problem: "Malformed", descriptor, detail })
-    this.isOver = !this.sink.onValue(readLength(bytes, at), descriptor, length, payload)
+    const id = readLength(bytes, at)
+    let payload = pieces
+    if (descriptor !== bytesDescriptor) {
+      payload = joined(pieces)
+      const detail = checkValue(descriptor, payload, length)
+      if (detail !== undefined) return new SessionFrameInvalid({ problem: "Malformed", descriptor, detail })
+    }
+    this.isOver = !this.sink.onValue(id, descriptor, length, payload)
     return undefined
   }
 
@@ -140,21 +177,12 @@ export class SessionFrameReader {
     return undefined
   }
 
-  /** Appends to the incomplete frame. The buffer doubles up to `size`, so that a length alone costs little memory. */
-  private keep(chunk: Uint8Array, offset: number, count: number, size: number): void {
-    const length = this.pendingLength + count
-    if (length > this.pending.length) {
-      const capacity = Math.max(length, Math.min(size, Math.max(firstCapacity, this.pending.length * 2)))
-      const grown = new Uint8Array(capacity)
-      grown.set(this.pending.subarray(0, this.pendingLength))
-      this.pending = grown
-    }
-    this.pending.set(chunk.subarray(offset, offset + count), this.pendingLength)
-    this.pendingLength = length
+  private forget(): void {
+    this.headLength = 0
+    this.missing = 0
+    this.pieces.clear()
   }
 }
-
-const empty = new Uint8Array(0)
 
 const readLength = (bytes: Uint8Array, at: number): number =>
   ((bytes[at] ?? 0) | (bytes[at + 1] ?? 0) << 8 | (bytes[at + 2] ?? 0) << 16 | (bytes[at + 3] ?? 0) << 24) >>> 0

@@ -3,6 +3,7 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { joined as whole } from "../../src/schema/Payload.ts"
 import * as Frame from "../../src/schema/SessionFrame.ts"
 import { type SessionFrameInvalid, SessionFrameReader } from "../../src/schema/SessionFrameReader.ts"
 import { decodeValue, type SessionValue } from "../../src/schema/SessionValue.ts"
@@ -22,7 +23,7 @@ const reading = (maxFrameSize?: number, most = Number.POSITIVE_INFINITY) => {
   const frames: Array<Read> = []
   const reader = new SessionFrameReader({
     onValue: (sessionId, descriptor, length, payload) => {
-      const value = decodeValue(descriptor, length, payload)
+      const value = decodeValue(descriptor, length, whole(payload))
       return frames.push(
         value._tag === "Bytes" ? Frame.Bytes.make({ sessionId, bytes: value.bytes }) : { sessionId, value }
       ) < most

@@ -9,6 +9,7 @@ import type { SessionMuxNumbers } from "../../src/protocol/session/sessionMuxOpt
 import type { SessionState } from "../../src/protocol/session/SessionState.ts"
 import { LinkHello } from "../../src/schema/LinkControl.ts"
 import { maxPayload, sessionStreamId } from "../../src/schema/NetCryptoPacket.ts"
+import { joined } from "../../src/schema/Payload.ts"
 import { Bytes, Resume, SessionFrame } from "../../src/schema/SessionFrame.ts"
 import { SessionFrameReader } from "../../src/schema/SessionFrameReader.ts"
 import { PeerClosed } from "../../src/services/NetCryptoError.ts"
@@ -58,7 +59,7 @@ export const takeValues = (side: Side, session: SessionState): ReadonlyArray<Tak
   let cost = 0
   for (let value = session.take(); value !== undefined; value = session.take()) {
     cost += value.cost
-    values.push({ descriptor: value.descriptor, length: value.length, payload: value.payload })
+    values.push({ descriptor: value.descriptor, length: value.length, payload: joined(value.payload) })
   }
   session.consume(cost)
   side.mux.touch(session)
@@ -264,8 +265,8 @@ export const byHand = (options: ByHandOptions = {}) => {
         const isBytes = descriptor === 0x0c
         received.push(
           isBytes
-            ? Bytes.make({ sessionId, bytes: payload })
-            : { _tag: "Value", sessionId, descriptor, length, payload }
+            ? Bytes.make({ sessionId, bytes: joined(payload) })
+            : { _tag: "Value", sessionId, descriptor, length, payload: joined(payload) }
         )
         return true
       },

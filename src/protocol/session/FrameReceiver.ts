@@ -4,6 +4,7 @@
  * *Received* counts numbered frames, whatever the application does, and frees the sender's copies; *consumed* counts what the
  * application took and opens credit. So an application that stops reading does not make its link look dead (design, "Credit").
  */
+import type { Payload } from "../../schema/Payload.ts"
 import { CreditWindow, type WindowSurroundings } from "./CreditWindow.ts"
 import { ValueInbox } from "./ValueInbox.ts"
 
@@ -65,12 +66,12 @@ export class FrameReceiver {
   }
 
   /** Takes a value that has been counted. False: the peer sent it without credit. The payload then belongs to the session. */
-  value(descriptor: number, length: number, payload: Uint8Array, cost: number): boolean {
+  value(descriptor: number, length: number, payload: Payload, size: number, cost: number): boolean {
     if (this.receivedCost >= this.granted) return false
     if (this.receivedCost === 0) this.window.begin(this.around.now())
     this.receivedCost += cost
-    this.receivedBytes += payload.length
-    this.inbox.push(descriptor, length, payload)
+    this.receivedBytes += size
+    this.inbox.push(descriptor, length, payload, size)
     return true
   }
 

@@ -34,8 +34,7 @@ export class PeerFrames {
         if (!this.isTaken(link, index, id)) return mux.fault === undefined
         const session = mux.sessions.get(id)
         if (session === undefined) return this.onUnknown(link)
-        const cost = Frame.valueHeaderSize(descriptor) + payload.length
-        return this.judge(session, session.value(descriptor, length, payload, cost))
+        return this.judge(session, session.value(descriptor, length, payload))
       },
       onControl: (frame) => {
         if (frame._tag === "Resume") return this.onResume(link, index, frame)

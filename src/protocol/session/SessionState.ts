@@ -4,6 +4,7 @@
  *
  * It never waits, never touches a connection, and knows no other session.
  */
+import { type Payload, payloadLength } from "../../schema/Payload.ts"
 import * as Frame from "../../schema/SessionFrame.ts"
 import type { DatagramInbox } from "./DatagramInbox.ts"
 import { type CreditNeed, FrameReceiver, type ReceiverSurroundings } from "./FrameReceiver.ts"
@@ -265,13 +266,15 @@ export class SessionState {
   }
 
   /** Takes a value of the peer, which then belongs to the session. The answer says what is wrong with it. */
-  value(descriptor: number, length: number, payload: Uint8Array, cost: number): string | undefined {
+  value(descriptor: number, length: number, payload: Payload): string | undefined {
     if (!this.receiver.count()) return undefined
     // The peer could not know yet that the session is over.
     if (this.fault !== undefined) return undefined
     if (this.receiver.closed) return "a value after Close"
     if (!this.open && this.origin === "opened") return "a value before Accept"
-    if (!this.receiver.value(descriptor, length, payload, cost)) return "a value beyond the credit"
+    const size = payloadLength(payload)
+    const cost = Frame.valueHeaderSize(descriptor) + size
+    if (!this.receiver.value(descriptor, length, payload, size, cost)) return "a value beyond the credit"
     this.onChange?.()
     return undefined
   }

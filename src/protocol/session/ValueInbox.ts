@@ -2,6 +2,7 @@
  * Values of one session that the application has not taken, in order. Small ones lie packed in pages, so that a peer that fills a
  * window with the smallest frames there are costs little more memory than the window; large ones are kept as they came.
  */
+import type { Payload } from "../../schema/Payload.ts"
 import { valueHeaderSize } from "../../schema/SessionFrame.ts"
 import { Fifo } from "./Fifo.ts"
 
@@ -9,7 +10,9 @@ import { Fifo } from "./Fifo.ts"
 export interface InFrame {
   readonly descriptor: number
   readonly length: number
-  readonly payload: Uint8Array
+  readonly payload: Payload
+  /** Bytes of the payload. */
+  readonly size: number
   readonly cost: number
 }
 
@@ -38,11 +41,11 @@ export class ValueInbox {
   private nextPage = firstPage
 
   /** The payload then belongs to the inbox. */
-  push(descriptor: number, length: number, payload: Uint8Array): void {
+  push(descriptor: number, length: number, payload: Payload, size: number): void {
     this.length++
-    if (payload.length < smallPayload) return this.pack(descriptor, length, payload)
+    if (size < smallPayload) return this.pack(descriptor, length, payload, size)
     this.page = undefined
-    this.items.push({ descriptor, length, payload, cost: valueHeaderSize(descriptor) + payload.length })
+    this.items.push({ descriptor, length, payload, size, cost: valueHeaderSize(descriptor) + size })
   }
 
   /** The oldest value, which then belongs to the caller. */
@@ -65,8 +68,8 @@ export class ValueInbox {
     this.page = undefined
   }
 
-  private pack(descriptor: number, length: number, payload: Uint8Array): void {
-    const size = entrySize + payload.length
+  private pack(descriptor: number, length: number, payload: Payload, payloadSize: number): void {
+    const size = entrySize + payloadSize
     let { page } = this
     if (page === undefined || page.end + size > page.bytes.length) {
       if (page !== undefined) this.nextPage = Math.min(largestPage, this.nextPage * 2)
@@ -80,9 +83,17 @@ export class ValueInbox {
     bytes[end + 2] = length >>> 8
     bytes[end + 3] = length >>> 16
     bytes[end + 4] = length >>> 24
-    bytes[end + 5] = payload.length
-    bytes[end + 6] = payload.length >>> 8
-    bytes.set(payload, end + entrySize)
+    bytes[end + 5] = payloadSize
+    bytes[end + 6] = payloadSize >>> 8
+    let at = end + entrySize
+    if (payload instanceof Uint8Array) {
+      bytes.set(payload, at)
+    } else {
+      for (const piece of payload) {
+        bytes.set(piece, at)
+        at += piece.length
+      }
+    }
     page.end = end + size
   }
 }
@@ -95,5 +106,5 @@ const unpack = (page: Page): InFrame => {
   const end = start + entrySize + (byte(5) | byte(6) << 8)
   page.start = end
   const payload = bytes.subarray(start + entrySize, end)
-  return { descriptor, length, payload, cost: valueHeaderSize(descriptor) + payload.length }
+  return { descriptor, length, payload, size: payload.length, cost: valueHeaderSize(descriptor) + payload.length }
 }
