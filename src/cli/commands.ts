@@ -2,10 +2,12 @@
  * The shape of the command line: which commands there are, their flags and their help. What a command does is in the module of its
  * name, which is loaded when it runs: `--help` and `--version` need no cryptography and no sockets.
  */
+import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import { identity, json, once, parsed, parseKey, parsePeer, relays, ticket, wholeNumber } from "./flags.ts"
+import * as Option from "effect/Option"
+import { allow, hostPort, identity, json, once, parsed, parsePeer, relays, ticket, wholeNumber } from "./flags.ts"
 import { maxSize, minSize } from "./testPayload.ts"
 
 const load = <A>(module: () => Promise<A>): Effect.Effect<A> => Effect.promise(module)
@@ -64,18 +66,25 @@ const listen = Command.make(
   {
     identity,
     relays,
-    allow: parsed("allow", "KEY", parseKey).pipe(
-      Flag.withDescription("Identity key of a peer that may connect; give it once for each; without it anybody may"),
-      Flag.atLeast(0)
+    allow,
+    forward: hostPort("forward", 1).pipe(
+      Flag.withDescription("Lead every peer's connections to this TCP service, instead of piping"),
+      Flag.optional
     ),
     once,
     json
   },
-  (input) => Effect.flatMap(load(() => import("./listen.ts")), ({ run }) => run(input))
+  ({ forward, ...input }) =>
+    Option.isSome(forward)
+      ? Effect.flatMap(load(() => import("./listenForward.ts")), ({ run }) => run({ ...input, forward: forward.value }))
+      : Effect.flatMap(load(() => import("./listen.ts")), ({ run }) => run(input))
 ).pipe(
-  Command.withDescription("Print a ticket and pipe stdin and stdout to one peer at a time"),
+  Command.withDescription(
+    "Print a ticket and pipe stdin and stdout to one peer at a time, or lead all peers to a TCP service"
+  ),
   Command.withExamples([
-    { command: "causeway listen --identity me.json --relay 203.0.113.7:33445:KEY --once > received.tar" }
+    { command: "causeway listen --identity me.json --relay 203.0.113.7:33445:KEY --once > received.tar" },
+    { command: "causeway listen --identity me.json --relay 203.0.113.7:33445:KEY --forward 127.0.0.1:22" }
   ])
 )
 
@@ -107,6 +116,62 @@ const ping = Command.make(
 ).pipe(
   Command.withDescription("Measure round trips to the peer of a ticket, over the link in use and through each relay"),
   Command.withExamples([{ command: "causeway ping causeway:AVbq... --count 20" }])
+)
+
+const forward = Command.make(
+  "forward",
+  {
+    ticket,
+    listen: hostPort("listen", 0).pipe(Flag.withDescription("Where to listen; port 0 takes a free one")),
+    identity: Flag.optional(identity),
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./forward.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Open a local TCP port that leads to the service of the peer's listen --forward"),
+  Command.withExamples([{ command: "causeway forward causeway:AVbq... --listen 127.0.0.1:2222" }])
+)
+
+const send = Command.make(
+  "send",
+  {
+    ticket,
+    files: Argument.String("FILE").pipe(
+      Argument.withDescription("A file to send"),
+      Argument.atLeast(1)
+    ),
+    identity: Flag.optional(identity),
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./send.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Send files to the peer's receive; after an interruption the same command goes on"),
+  Command.withExamples([{ command: "causeway send causeway:AVbq... report.pdf photos.tar" }])
+)
+
+const receive = Command.make(
+  "receive",
+  {
+    identity,
+    relays,
+    allow,
+    dir: Flag.String("dir").pipe(
+      Flag.withMetavar("DIR"),
+      Flag.withDescription("The folder in which files are stored"),
+      Flag.withDefault(".")
+    ),
+    once: Flag.Boolean("once").pipe(
+      Flag.withDescription("End when a peer has gone whose files have all arrived"),
+      Flag.withDefault(false)
+    ),
+    json
+  },
+  (input) => Effect.flatMap(load(() => import("./receive.ts")), ({ run }) => run(input))
+).pipe(
+  Command.withDescription("Print a ticket and store the files that peers send"),
+  Command.withExamples([
+    { command: "causeway receive --identity me.json --relay 203.0.113.7:33445:KEY --dir inbox" }
+  ])
 )
 
 const packets = Command.make(
@@ -162,5 +227,5 @@ const demo = Command.make(
 /** The whole command line. */
 export const root = Command.make("causeway").pipe(
   Command.withDescription("Connects two programs by public key over several encrypted relays at once"),
-  Command.withSubcommands([keygen, ticketCommand, relay, listen, connect, ping, packets, demo])
+  Command.withSubcommands([keygen, ticketCommand, relay, listen, connect, forward, send, receive, ping, packets, demo])
 )

@@ -8,7 +8,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { fromHex, PublicKey } from "../schema/Bytes.ts"
-import { parseRelayAddress } from "../schema/RelayAddress.ts"
+import { parseHostPort, parseRelayAddress } from "../schema/RelayAddress.ts"
 import { oneLine } from "./output.ts"
 
 /** A flag whose text `parse` understands; a failure is the message for whoever typed it. */
@@ -78,6 +78,16 @@ export const identity = Flag.String("identity").pipe(
 export const relays = parsed("relay", "HOST:PORT:KEY", parseRelayAddress).pipe(
   Flag.withDescription("A relay; give the flag once for each"),
   Flag.atLeast(1)
+)
+
+/** A TCP address; `lowestPort` is 0 where that asks for a free port. */
+export const hostPort = (name: string, lowestPort: 0 | 1) =>
+  parsed(name, "HOST:PORT", (text) => parseHostPort(text, lowestPort))
+
+/** The peers that may call. */
+export const allow = parsed("allow", "KEY", parseKey).pipe(
+  Flag.withDescription("Identity key of a peer that may connect; give it once for each; without it anybody may"),
+  Flag.atLeast(0)
 )
 
 /** The text of a ticket. What is in it is read by the command, because its checksum needs the cryptography. */

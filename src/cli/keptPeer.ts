@@ -9,8 +9,8 @@ import * as WaitUntil from "../layers/waitUntil.ts"
 import type { Causeway, Peer } from "../services/Causeway.ts"
 import type { PeerAddress } from "../services/NetCrypto.ts"
 import type { SessionError } from "../services/SessionError.ts"
-import { callPeer } from "./callPeer.ts"
 import type { CommandFailed } from "./failure.ts"
+import { reach } from "./reach.ts"
 
 /** Before the peer is called again. A call in vain takes some seconds by itself. */
 const pause = "1 second"
@@ -33,7 +33,7 @@ export const keep = Effect.fnUntraced(function*(
   const first = yield* Deferred.make<void, SessionError | CommandFailed>()
   let present: Peer | undefined
   const round = Effect.gen(function*() {
-    const peer = yield* callPeer(address)
+    const peer = yield* reach(address)
     if (!(yield* Deferred.succeed(first, undefined))) yield* report.found
     present = peer
     waiters.wake()

@@ -4,11 +4,9 @@ import * as Stream from "effect/Stream"
 import { toHex } from "../schema/Bytes.ts"
 import type { Peer } from "../services/Causeway.ts"
 import type { ByteSession } from "../services/Session.ts"
+import { drainOnInterrupt } from "./drain.ts"
 import type { Output } from "./output.ts"
 import * as Pipe from "./pipe.ts"
-
-/** How long bytes that the peer has not received yet are waited for after a signal; the goodbye may take another second. */
-const drainTimeout = "1500 millis"
 
 /** The name that both commands give their session. */
 export const sessionName = "pipe"
@@ -22,9 +20,7 @@ export const pipeSession = Effect.fnUntraced(function*(
 ) {
   const identityKey = toHex(peer.identityKey)
   yield* output.event({ event: "connected", identityKey }, `connected to ${identityKey}`)
-  const { bytesReceived, bytesSent } = yield* Pipe.pipe(session, options).pipe(
-    Effect.onInterrupt(() => Effect.ignore(Effect.timeout(Effect.interruptible(session.delivered), drainTimeout)))
-  )
+  const { bytesReceived, bytesSent } = yield* Pipe.pipe(session, options).pipe(drainOnInterrupt(session))
   yield* output.event(
     { event: "done", identityKey, bytesSent, bytesReceived },
     `done: ${bytesSent} bytes sent, ${bytesReceived} bytes received`

@@ -5,11 +5,11 @@ import type * as Scope from "effect/Scope"
 import { toHex } from "../schema/Bytes.ts"
 import type { Peer } from "../services/Causeway.ts"
 import type { SessionError } from "../services/SessionError.ts"
-import { callPeer, openBytes } from "./callPeer.ts"
 import { CommandFailed } from "./failure.ts"
 import type { FileTransferError } from "./FileTransferError.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
+import { openBytes, reach } from "./reach.ts"
 import * as Relays from "./relays.ts"
 import * as SendFile from "./sendFile.ts"
 import * as Tickets from "./tickets.ts"
@@ -91,7 +91,7 @@ export const run = (input: Input) =>
     // A wrong path is noticed before anybody is called.
     yield* Effect.forEach(input.files, (file) => Effect.scoped(SendFile.open(file)), { discard: true })
     yield* Relays.hold(address.relays, output)
-    const peer = yield* callPeer(address)
+    const peer = yield* reach(address)
     const identityKey = toHex(peer.identityKey)
     yield* output.event({ event: "connected", identityKey }, `connected to ${identityKey}`)
     yield* sendAll(output, peer, input.files).pipe(

@@ -1,5 +1,4 @@
 /** What every command does that peers call: it announces itself by a ticket and serves all who may come, each on its own. */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
@@ -9,6 +8,8 @@ import { Causeway, type Peer } from "../services/Causeway.ts"
 import { Identity } from "../services/Identity.ts"
 import type { SessionOffer } from "../services/Session.ts"
 import type { Output } from "./output.ts"
+import * as Peers from "./peers.ts"
+import * as PingSession from "./pingSession.ts"
 import * as Relays from "./relays.ts"
 import * as Tickets from "./tickets.ts"
 
@@ -29,16 +30,19 @@ export const announce = Effect.fnUntraced(function*(
   yield* output.event({ event: "ticket", ticket }, ticket)
 })
 
-/** One peer's visit. Every offered session is handled at once, in a fiber and a scope of its own. */
-const visit = Effect.fnUntraced(function*<R>(
+/** One peer's visit. Pings are answered; every other offered session is handled at once, in a fiber and a scope of its own. */
+const visit = Effect.fnUntraced(function*(
   output: Output,
   peer: Peer,
-  handle: (offer: SessionOffer) => Effect.Effect<void, never, R | Scope.Scope>
-): Effect.fn.Return<void, never, Exclude<R, Scope.Scope> | Scope.Scope> {
+  handle: (offer: SessionOffer) => Effect.Effect<void, never, Scope.Scope>
+): Effect.fn.Return<void, never, Scope.Scope> {
   const identityKey = toHex(peer.identityKey)
   yield* output.event({ event: "connected", identityKey }, `connected to ${identityKey}`)
   const handlers = yield* FiberSet.make<void>()
-  const next = Effect.flatMap(peer.accept, (offer) => FiberSet.run(handlers, Effect.scoped(handle(offer))))
+  const next = Effect.flatMap(peer.accept, (offer) => {
+    const isPing = offer.name === PingSession.sessionName
+    return FiberSet.run(handlers, isPing ? Effect.ignore(PingSession.echo(offer)) : Effect.scoped(handle(offer)))
+  })
   const error = yield* Effect.flip(Effect.forever(next))
   yield* Effect.timeoutOption(FiberSet.awaitEmpty(handlers), farewellTimeout)
   yield* output.event(
@@ -48,27 +52,19 @@ const visit = Effect.fnUntraced(function*<R>(
 })
 
 /**
- * Serves every peer that calls, and never ends by itself. `handlerOf` is asked once a visit; `onGone` is run when everything of that
- * visit has ended.
+ * Serves every peer that calls, and never ends by itself. `serve` is asked once a visit; `gone` is run when everything of that visit
+ * has ended.
  */
-export const servePeers = Effect.fnUntraced(function*<R>(
+export const servePeers = Effect.fnUntraced(function*(
   output: Output,
   serve: (peer: Peer) => {
-    readonly handle: (offer: SessionOffer) => Effect.Effect<void, never, R | Scope.Scope>
+    readonly handle: (offer: SessionOffer) => Effect.Effect<void, never, Scope.Scope>
     readonly gone: Effect.Effect<void>
   }
 ) {
   const causeway = yield* Causeway
-  const one = Effect.fnUntraced(function*(taken: Deferred.Deferred<void>) {
-    const peer = yield* causeway.accept
-    yield* Deferred.succeed(taken, undefined)
+  return yield* Peers.forEach(causeway, (peer) => {
     const { gone, handle } = serve(peer)
-    yield* visit(output, peer, handle)
-    yield* gone
-  }, Effect.scoped)
-  for (;;) {
-    const taken = yield* Deferred.make<void>()
-    yield* Effect.forkScoped(one(taken))
-    yield* Deferred.await(taken)
-  }
+    return Effect.andThen(Effect.scoped(visit(output, peer, handle)), gone)
+  })
 })

@@ -50,11 +50,9 @@ export const relation = Effect.gen(function*() {
       name,
       bytes: Effect.gen(function*() {
         const { a, b } = yield* Scope.provide(openSession(), scope)
-        const more = { sendDatagram: () => false, datagrams: Stream.empty }
-        const session = { ...b.session, ...more }
-        yield* owned(session)
-        yield* Deferred.succeed(answer, { ...a.session, ...more })
-        return session
+        yield* owned(b.session)
+        yield* Deferred.succeed(answer, a.session)
+        return b.session
       }),
       messages: () => unused,
       values: () => unused,
