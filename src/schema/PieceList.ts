@@ -5,7 +5,7 @@
 
 /** Pieces below this are copied. */
 const smallPiece = 512
-const blockSize = 4 * 1024
+const blockSize = 8 * 1024
 
 export class PieceList {
   /** Bytes in all. */
@@ -27,7 +27,7 @@ export class PieceList {
     }
     if (this.end + piece.length > this.block.length) {
       this.close()
-      this.block = new Uint8Array(this.length > blockSize ? blockSize : smallPiece)
+      this.block = new Uint8Array(blockSize)
       this.start = this.end = 0
     }
     this.block.set(piece, this.end)
