@@ -8,6 +8,7 @@ import { type Goodput, measureGoodput } from "./goodput.ts"
 import type { Options } from "./options.ts"
 import * as Outage from "./outage.ts"
 import { atLeast, below, type Row } from "./report.ts"
+import * as Sessions from "./sessionRows.ts"
 import { median, percentile, sum } from "./statistics.ts"
 import * as Stock from "./stock.ts"
 import * as StockRelay from "./stockRelay.ts"
@@ -197,3 +198,6 @@ export const stock = async (options: Options): Promise<ReadonlyArray<Row>> => {
     { name: "longest pause through tox-bootstrapd", value: gap, unit: "ms", goal: below(stall, gap, "ms") }
   ]
 }
+
+export const sessions = (options: Options): Promise<ReadonlyArray<Row>> =>
+  Sessions.sessions({ crypto: usual, span: span(options), repetitions: repetitions(options), quick: options.quick })
