@@ -60,7 +60,7 @@ export interface Peer {
   readonly link: () => PeerLinkState
   /** Every change of `link`, the present state first. */
   readonly links: Stream.Stream<PeerLinkState>
-  /** What has been dropped, refused or batched, by cause. */
+  /** How many sessions there are, and what has been dropped, refused or batched, by cause. */
   readonly counts: () => SessionMuxCounts
 }
 

@@ -67,6 +67,7 @@ export class SessionMux {
     const { fullBatches, roundBatches } = this.batches
     const now = this.link?.batches ?? { fullBatches: 0, roundBatches: 0 }
     return {
+      sessions: this.sessions.size,
       ...this.dropped,
       fullBatches: fullBatches + now.fullBatches,
       roundBatches: roundBatches + now.roundBatches

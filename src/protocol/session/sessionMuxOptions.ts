@@ -19,8 +19,10 @@ export interface SessionMuxNumbers {
   readonly maxIncomingSessions: number
 }
 
-/** What has been dropped or refused, by cause, and how batches of frames ended. */
+/** What there is now, what has been dropped or refused, by cause, and how batches of frames ended. */
 export interface SessionMuxCounts {
+  /** Sessions that are not over at this end, whoever has begun them. */
+  readonly sessions: number
   /** Frames for sessions that are not, and packets and frames that were not understood. */
   readonly unknownSession: number
   readonly ignoredFrames: number
