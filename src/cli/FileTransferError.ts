@@ -49,6 +49,13 @@ export class FileInTransfer extends Schema.TaggedError<FileInTransfer>()("FileIn
   }
 }
 
+/** It stood still, and the same file has begun to come through another session. */
+export class FileTakenOver extends Schema.TaggedError<FileTakenOver>()("FileTakenOver", {}) {
+  override get message(): string {
+    return "stood still and is being sent again by another transfer, which goes on with it"
+  }
+}
+
 /** The other side could not go on. */
 export class PeerGaveUp extends Schema.TaggedError<PeerGaveUp>()("PeerGaveUp", {
   /** Its own words. Not trusted: shown, never acted on. */
@@ -75,6 +82,7 @@ export const FileTransferReason = Schema.Union([
   FileDamaged,
   FileIncomplete,
   FileInTransfer,
+  FileTakenOver,
   PeerGaveUp,
   TransferViolation
 ])

@@ -12,6 +12,7 @@ import { CommandFailed } from "./failure.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import { detailOf } from "./nodeStreams.ts"
 import * as Output from "./output.ts"
+import * as PartClaims from "./partClaims.ts"
 import { type Incoming, receiveFile } from "./receiveFile.ts"
 import { fileSessionName } from "./send.ts"
 import { announce, servePeers } from "./servePeers.ts"
@@ -37,7 +38,7 @@ export const receiveAll = Effect.fnUntraced(function*(
   complete: Effect.Effect<void>
 ) {
   const progress = yield* TransferProgress.make(output, process.stderr)
-  const inUse = new Set<string>()
+  const claims = PartClaims.make()
   let running = 0
 
   const take = Effect.fnUntraced(function*(offer: SessionOffer, identityKey: string) {
@@ -48,7 +49,7 @@ export const receiveAll = Effect.fnUntraced(function*(
         show({ name, size, done: bytes })
       )
     const session = yield* offer.bytes
-    const { already, name, sha256, size } = yield* receiveFile(session, { folder, inUse, onIncoming })
+    const { already, name, sha256, size } = yield* receiveFile(session, { claims, folder, onIncoming })
     yield* clear
     const said = already ? "was there already" : `${Output.humanBytes(size)} received`
     yield* output.event(

@@ -3,14 +3,14 @@
  * nothing.
  */
 import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import { FileHave, FileOffer, FileStart, FileStored } from "../schema/FileMessage.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import * as Messages from "./fileMessages.ts"
 import { partName, safeName } from "./fileName.ts"
 import * as Reason from "./FileTransferError.ts"
-import type { Chunks } from "./nodeStreams.ts"
+import { type Chunks, copy } from "./nodeStreams.ts"
+import * as PartClaims from "./partClaims.ts"
 import * as PartFile from "./partFile.ts"
 import { CommandCode } from "./sessionCode.ts"
 
@@ -39,22 +39,11 @@ export interface Received {
 
 export interface ReceiveOptions {
   readonly folder: string
-  /** Unfinished files that are being written to; shared by all sessions of the process. */
-  readonly inUse: Set<string>
+  /** Shared by all sessions of the process. */
+  readonly claims: PartClaims.PartClaims
   /** Run in the scope of the transfer. */
   readonly onIncoming: (incoming: Incoming) => Effect.Effect<void, never, Scope.Scope>
 }
-
-/** Keeps every other session of this process from writing to the same unfinished file. */
-const claim = (inUse: Set<string>, part: string): Effect.Effect<void, Reason.FileInTransfer, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.suspend(() => {
-      if (inUse.has(part)) return new Reason.FileInTransfer()
-      inUse.add(part)
-      return Effect.void
-    }),
-    () => Effect.sync(() => inUse.delete(part))
-  )
 
 /**
  * Receives the session's file and stores it once its SHA-256 is the offered one. A failure resets the session, with the reason, and
@@ -64,14 +53,13 @@ export const receiveFile = Effect.fn("receiveFile")(function*(
   session: Messages.FileSession,
   options: ReceiveOptions
 ): Effect.fn.Return<Received, Reason.FileTransferError | SessionError, Scope.Scope> {
-  const { folder, inUse, onIncoming } = options
+  const { claims, folder, onIncoming } = options
   let name = "a file"
-  const transfer = Effect.gen(function*() {
-    const reader = Messages.reader(session)
-    const offer = yield* reader.next(FileOffer)
+  let bytes = () => 0
+  const reader = Messages.reader(session)
+
+  const receive = Effect.fnUntraced(function*(offer: FileOffer) {
     const { sha256, size } = offer
-    name = safeName(offer.name)
-    yield* claim(inUse, partName(name, sha256))
     const there = yield* PartFile.find(folder, offer)
     if (there !== undefined) {
       yield* PartFile.discard(folder, offer)
@@ -80,23 +68,31 @@ export const receiveFile = Effect.fn("receiveFile")(function*(
     }
 
     const part = yield* PartFile.begin(folder, offer)
-    yield* Messages.send(session, FileHave, FileHave.make({ bytes: part.bytes(), sha256: part.sha256() }))
+    bytes = part.bytes
+    yield* Messages.send(session, FileHave, FileHave.make({ bytes: bytes(), sha256: part.sha256() }))
     const { from } = yield* reader.next(FileStart)
     if (from === 0) yield* part.restart
-    else if (from !== part.bytes()) return yield* new Reason.TransferViolation({ detail: "it began in another place" })
-    yield* onIncoming({ name, size, from, bytes: part.bytes })
+    else if (from !== bytes()) return yield* new Reason.TransferViolation({ detail: "it began in another place" })
+    yield* onIncoming({ name, size, from, bytes })
     const append = (chunks: Chunks): Effect.Effect<void, Reason.FileUnwritable | Reason.TransferViolation> => {
       const more = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-      return part.bytes() + more > size
+      return bytes() + more > size
         ? Effect.fail(new Reason.TransferViolation({ detail: "more bytes came than were offered" }))
         : part.append(chunks)
     }
-    yield* reader.bytes.pipe(Effect.flatMap(append), Effect.forever, Pull.catchDone(() => Effect.void))
-    if (part.bytes() < size) return yield* new Reason.FileIncomplete({ bytes: part.bytes(), size })
+    yield* copy(reader.bytes, append)
+    if (bytes() < size) return yield* new Reason.FileIncomplete({ bytes: bytes(), size })
     const stored = yield* part.finish
     yield* Messages.send(session, FileStored, FileStored.make({ name: stored, already: false }))
     return { name: stored, size, sha256, already: false }
   })
+
+  const transfer = Effect.gen(function*() {
+    const offer = yield* reader.next(FileOffer)
+    name = safeName(offer.name)
+    const takenOver = yield* PartClaims.claim(claims, partName(name, offer.sha256), () => bytes())
+    return yield* Effect.raceFirst(receive(offer), takenOver)
+  }).pipe(Effect.scoped)
 
   const received = yield* transfer.pipe(
     Effect.catch((error): Effect.Effect<never, Reason.FileTransferError | SessionError> => {

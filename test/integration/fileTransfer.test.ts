@@ -1,6 +1,7 @@
 /** Files over sessions in memory, stored on the real file system. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { createHash, randomBytes } from "node:crypto"
@@ -11,11 +12,13 @@ import type { CommandFailed } from "../../src/cli/failure.ts"
 import * as Messages from "../../src/cli/fileMessages.ts"
 import { partName } from "../../src/cli/fileName.ts"
 import type { FileTransferError } from "../../src/cli/FileTransferError.ts"
+import * as PartClaims from "../../src/cli/partClaims.ts"
 import { receiveFile } from "../../src/cli/receiveFile.ts"
 import * as SendFile from "../../src/cli/sendFile.ts"
 import { FileAnswer, FileHave, FileOffer, FileStart } from "../../src/schema/FileMessage.ts"
 import type { SessionError } from "../../src/services/SessionError.ts"
 import { openSession } from "../utils/sessionPair.ts"
+import { until } from "../utils/tcpEnds.ts"
 
 const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(bytes).digest())
 
@@ -28,12 +31,12 @@ const setUp = Effect.gen(function*() {
   const [here, there] = [join(root, "here"), join(root, "there")]
   fs.mkdirSync(here)
   fs.mkdirSync(there)
-  const inUse = new Set<string>()
+  const claims = PartClaims.make()
   const starts: Array<number> = []
   const receive = (session: Messages.FileSession, folder = there) =>
     receiveFile(session, {
       folder,
-      inUse,
+      claims,
       onIncoming: ({ from }) => Effect.sync(() => void starts.push(from))
     })
   /** `onSending` is run when the file has been hashed and its bytes are about to be read. */
@@ -73,7 +76,7 @@ const setUp = Effect.gen(function*() {
     root,
     here,
     there,
-    inUse,
+    claims,
     starts,
     receive,
     send,
@@ -132,7 +135,7 @@ describe("a file over a session", () => {
         assert.strictEqual(received._tag, "Success")
         assert.deepStrictEqual(world.listing(), ["data.bin"])
         assert.isTrue(fs.readFileSync(join(world.there, "data.bin")).equals(bytes))
-        assert.strictEqual(world.inUse.size, 0)
+        assert.strictEqual(world.claims.size, 0)
       }))
   }
 
@@ -201,6 +204,24 @@ describe("an interrupted transfer", () => {
       assert.isBelow(bytesOut, bytes.length - kept + 1_000)
       assert.deepStrictEqual(world.listing(), ["data.bin"])
       assert.isTrue(fs.readFileSync(join(world.there, "data.bin")).equals(bytes))
+    }))
+
+  test("whose session still waits for its sender makes room for the next one", (world) =>
+    Effect.gen(function*() {
+      const bytes = randomBytes(20_000_000)
+      world.write("data.bin", bytes)
+      const { a, b, network } = yield* openSession({ resumeTimeout: 60_000 })
+      yield* Effect.forkScoped(world.send("data.bin", a.session))
+      const first = yield* Effect.forkScoped(Effect.result(world.receive(b.session)))
+      yield* until("it is on its way", () => b.session.stats().bytesIn > 4_000_000)
+      network.lose()
+      const { sent } = yield* world.transfer("data.bin")
+      assert.strictEqual(sent._tag, "Success")
+      assert.isAbove(world.starts.at(-1)!, 3_000_000)
+      assert.strictEqual(reasonOf(yield* Fiber.join(first)), "FileTakenOver")
+      assert.deepStrictEqual(world.listing(), ["data.bin"])
+      assert.isTrue(fs.readFileSync(join(world.there, "data.bin")).equals(bytes))
+      assert.strictEqual(world.claims.size, 0)
     }))
 
   const leftovers: ReadonlyArray<readonly [string, (bytes: Buffer) => Uint8Array, from: number]> = [
@@ -386,7 +407,8 @@ describe("a receiver that cannot", () => {
       const noRoom = yield* world.against(sendAs("huge", new Uint8Array(0), huge))
       assert.match(noRoom.sent._tag === "Failure" ? noRoom.sent.failure.message : "", /more than there is room for/)
 
-      world.inUse.add(partName("x", sha256(Buffer.from("content"))))
+      let bytes = 0
+      yield* PartClaims.claim(world.claims, partName("x", sha256(Buffer.from("content"))), () => ++bytes)
       const twice = yield* world.transfer("x")
       assert.deepStrictEqual([reasonOf(twice.sent), reasonOf(twice.received)], ["PeerGaveUp", "FileInTransfer"])
     }))
