@@ -92,7 +92,7 @@ export class SessionState {
     return this.receiver.closed && this.receiver.inbox.length === 0
   }
 
-  /** Our direction has ended: nothing may be written any more. */
+  /** The application has ended our direction. */
   get writeEnded(): boolean {
     return this.ending
   }
@@ -209,7 +209,8 @@ export class SessionState {
   fail(fault: SessionFault): void {
     if (this.fault !== undefined || this.finished) return
     this.fault = fault
-    this.ending = true
+    // A Close that is not known to have arrived counts as one that never will.
+    this.closeQueued &&= this.sender.settled
     this.sender.discard()
     // What arrived before a link was lost, or as all there is, was received; after a Reset nobody wants the rest.
     if ((fault._tag === "Reset" || fault._tag === "Violation") && !this.receiver.closed) this.receiver.discard()
