@@ -187,7 +187,7 @@ describe("a link that is lost", () => {
       yield* TestClock.adjust(4_899)
       assert.strictEqual(network.dialled, 2)
       yield* TestClock.adjust(1)
-      yield* rest
+      for (let time = 0; time < 250; time += 10) yield* TestClock.adjust(10)
       assert.strictEqual(network.dialled, 3)
       yield* a.session.write(text("again"))
       assert.deepStrictEqual(join(yield* b.session.read), text("again"))
