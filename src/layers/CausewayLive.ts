@@ -70,8 +70,8 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     /** The end of the sessions is the end of the links, unless the peer has come back as another process. */
     const end = Effect.fnUntraced(function*({ links, sessions }: Claimable) {
       if (links.sessions !== sessions) return
-      yield* links.hangUp
       yield* FiberMap.remove(fibers, links)
+      yield* links.hangUp
       const id = toHex(links.identityKey)
       if (peers.get(id) === links) peers.delete(id)
       yield* Deferred.succeed(links.over, undefined)
@@ -90,7 +90,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const linksOf = (identityKey: PublicKey): PeerLinks => {
       const id = toHex(identityKey)
       const known = peers.get(id)
-      if (known !== undefined && known.sessions.fault === undefined) return known
+      if (known?.isEnding === false) return known
       const instanceId = entropy.bytes(instanceIdSize)
       const links = new PeerLinks({ identityKey, instanceId, numbers, netCrypto, entropy, begin })
       peers.set(id, links)
@@ -102,7 +102,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
       Effect.suspend(() => {
         const known = peers.get(toHex(address.identityKey))
         // Its connection is being closed and must not be used again.
-        if (known?.sessions.fault !== undefined) return Effect.andThen(Deferred.await(known.over), claim(address))
+        if (known?.isEnding === true) return Effect.andThen(Deferred.await(known.over), claim(address))
         const links = linksOf(address.identityKey)
         const { sessions } = links
         sessions.holders++
@@ -117,12 +117,15 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
       })
 
     const connect = Effect.fn("Causeway.connect")(function*(address: PeerAddress) {
-      const { links, sessions } = yield* Effect.acquireRelease(claim(address), release, { interruptible: true })
-      yield* sessions.waiters.until(() => {
-        if (sessions.fault !== undefined) return Effect.fail(errorOfFault(address.identityKey, sessions.fault))
-        return sessions.isUp ? Effect.void : undefined
-      })
-      return new PeerHandle(links, sessions, now)
+      for (;;) {
+        const { links, sessions } = yield* Effect.acquireRelease(claim(address), release, { interruptible: true })
+        const fault = yield* sessions.waiters.until(() =>
+          sessions.fault !== undefined || sessions.isUp ? Effect.succeed(sessions.fault) : undefined
+        )
+        if (fault === undefined) return new PeerHandle(links, sessions, now)
+        // When another process of the peer has answered, that is the one to connect to.
+        if (fault._tag !== "PeerRestarted") return yield* errorOfFault(address.identityKey, fault)
+      }
     })
 
     const takeWaiting: Effect.Effect<Claimable> = Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
@@ -134,7 +137,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
       }
     }))
 
-    yield* netCrypto.setAcceptPolicy((key) => peers.has(toHex(key)) || isWanted(key))
+    yield* netCrypto.setAcceptPolicy((key) => peers.get(toHex(key))?.isEnding === false || isWanted(key))
     yield* netCrypto.accept.pipe(
       Effect.map((connection) => linksOf(connection.identityKey).use(connection)),
       Effect.forever,

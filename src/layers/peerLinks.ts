@@ -39,12 +39,20 @@ export class PeerLinks {
   readonly #waiters = WaitUntil.make()
   #connection: NetCryptoConnection | undefined = undefined
   #greeted = false
+  #leaving = false
+  /** Milliseconds before the next call; none after a link that worked. */
+  #redialPause = 0
 
   constructor(options: PeerLinksOptions) {
     this.#options = options
     this.identityKey = options.identityKey
     this.instanceId = options.instanceId
     this.sessions = options.begin(this)
+  }
+
+  /** It is of no use to anybody any more: whoever wants the peer has to begin anew. */
+  get isEnding(): boolean {
+    return this.#leaving || this.sessions.fault !== undefined
   }
 
   /** The connection that the link runs over. */
@@ -89,6 +97,7 @@ export class PeerLinks {
     const { drainTimeout } = this.#options.numbers
     const { mux } = sessions
     const goodbye = Effect.suspend(() => {
+      this.#leaving = true
       const connection = this.#connection
       if (connection === undefined || mux.fault !== undefined) return Effect.void
       mux.goAway(code, message)
@@ -135,15 +144,19 @@ export class PeerLinks {
   #dial(address: PeerAddress): Effect.Effect<void> {
     const { netCrypto, numbers } = this.#options
     const others = this.#waiters.until(() => this.#connection === undefined ? undefined : Effect.void)
-    const dial = (pause: number): Effect.Effect<void> =>
-      netCrypto.connect(address).pipe(
-        Effect.map((connection) => this.use(connection)),
-        Effect.catch((error) => {
-          if (!this.sessions.wasUp) this.sessions.mux.fail({ _tag: "NotReached", detail: error.reason.message })
-          return Effect.andThen(this.#pause(pause), dial(Math.min(pause * 2, numbers.maxRedialPause)))
-        })
-      )
-    return Effect.raceFirst(dial(numbers.redialPause), others)
+    const call: Effect.Effect<void> = netCrypto.connect(address).pipe(
+      Effect.map((connection) => this.use(connection)),
+      Effect.catch((error) => {
+        if (!this.sessions.wasUp) this.sessions.mux.fail({ _tag: "NotReached", detail: error.reason.message })
+        return dial
+      })
+    )
+    const dial = Effect.suspend(() => {
+      const pause = this.#redialPause
+      this.#redialPause = Math.min(Math.max(pause * 2, numbers.redialPause), numbers.maxRedialPause)
+      return pause === 0 ? call : Effect.andThen(this.#pause(pause), call)
+    })
+    return Effect.raceFirst(dial, others)
   }
 
   /** Half of it is random, so that peers which lost each other at the same time do not keep in step. */
@@ -156,11 +169,15 @@ export class PeerLinks {
 
   #muxOf(connection: NetCryptoConnection, instanceId: Uint8Array): SessionMux {
     const { sessions } = this
-    if (this.#connection === connection) this.#greeted = true
-    if (sessions.peerInstance !== undefined && !equalBytes(sessions.peerInstance, instanceId)) {
-      sessions.mux.fail({ _tag: "PeerRestarted" })
+    if (this.#connection === connection) {
+      this.#greeted = true
+      this.#redialPause = 0
     }
-    if (this.sessions.fault !== undefined) this.sessions = this.#options.begin(this)
+    if (sessions.peerInstance !== undefined && !equalBytes(sessions.peerInstance, instanceId)) {
+      const isOver = this.isEnding
+      sessions.mux.fail({ _tag: "PeerRestarted" })
+      if (!isOver) this.sessions = this.#options.begin(this)
+    }
     this.sessions.peerInstance = instanceId
     this.#waiters.wake()
     return this.sessions.mux
@@ -171,7 +188,13 @@ export class PeerLinks {
     this.#connection = undefined
     this.#waiters.wake()
     const { goneAway } = this.sessions.mux
-    if (goneAway === undefined) return
+    if (goneAway === undefined) {
+      // A caller that hung up before there were sessions: nobody has it, and there is nothing to wait for.
+      if (this.address === undefined && !this.sessions.wasUp) {
+        this.sessions.mux.fail({ _tag: "LinkLost", detail: error.reason.message })
+      }
+      return
+    }
     // The peer said why before it hung up: it is not to be waited for.
     const isBusy = goneAway._tag === "Refused" && goneAway.code === 1
     const detail = goneAway._tag === "Refused" && goneAway.detail !== "" ? `: ${goneAway.detail}` : ""

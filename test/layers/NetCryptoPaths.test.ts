@@ -82,6 +82,26 @@ describe("NetCryptoLive over several relays", () => {
       }))
   }
 
+  it.effect("T33: a relay that passes the peer's questions and ours but none of our data is left within 700 ms", () =>
+    Effect.gen(function*() {
+      const { a, atA, ends, wire } = yield* connected()
+      yield* Effect.forkScoped(
+        Effect.forever(Effect.andThen(
+          Effect.sync(() => ends.a.connection.trySend(numbered(ends.a.connection.stats().sentPackets, 1_000))),
+          Effect.sleep(2)
+        ))
+      )
+      yield* TestClock.adjust(1_500)
+      const broken = atA.active
+      wire.fate = ({ bytes, from, relay }) =>
+        from === a.at.id && relay === broken && bytes.length > 500 ? "lose" : "deliver"
+      const before = ends.b.lossless.length
+      let waited = 0
+      for (; ends.b.lossless.length < before + 10 && waited < 5_000; waited += 10) yield* TestClock.adjust(10)
+      assert.isAtMost(waited, 700)
+      assert.notStrictEqual(atA.active, broken)
+    }))
+
   it.effect("T22: a path that works is not left: no moves over a minute of silence, trickle and bulk", () =>
     Effect.gen(function*() {
       const { atA, atB, ends, wire } = yield* connected({

@@ -24,6 +24,8 @@ export class FakeNetwork {
   /** Packets deliver themselves. */
   auto = true
   sendBuffer = 512 * 1024
+  /** Connections keep every packet they took. */
+  record = false
   /** `fails`: calls are not answered; `hangs`: nor are they given up. */
   calls: "work" | "fail" | "hang" = "work"
   /** How many calls were made. */
@@ -73,6 +75,11 @@ export class FakeNetwork {
     return { identityKey: key, dhtKey: key, relays: [] }
   }
 
+  /** Whether a node would take a call of the other. */
+  takes(side: "a" | "b"): boolean {
+    return this.nodes[side].policy(this.nodes[side === "a" ? "b" : "a"].key)
+  }
+
   netCrypto(side: "a" | "b"): NetCrypto["Service"] {
     const self = this.nodes[side]
     const peer = this.nodes[side === "a" ? "b" : "a"]
@@ -88,6 +95,7 @@ export class FakeNetwork {
           return Effect.fail(new NetCryptoError({ peer: toHex(address.identityKey), reason }))
         }
         const { greater, lesser } = pair({ auto: this.auto, sendBuffer: this.sendBuffer })
+        lesser.record = greater.record = this.record
         const link = { a: lesser, b: greater }
         this.links.push(link)
         Queue.offerUnsafe(peer.incoming, link[side === "a" ? "b" : "a"])

@@ -83,7 +83,13 @@ export const end = (side: Side, session: SessionState): void => {
 // --- links
 
 /** Passes bytes between connections and a multiplexer, once the peer has said hello on all of them. */
-const attach = (self: Side, ends: ReadonlyArray<FakeEnd>, greeting: LinkHello, times: Times): void => {
+const attach = (
+  self: Side,
+  ends: ReadonlyArray<FakeEnd>,
+  greeting: LinkHello,
+  times: Times,
+  onAttached: () => void = () => undefined
+): void => {
   self.ends = ends
   self.end = ends[0] ?? self.end
   let link: MuxLink | undefined
@@ -99,6 +105,7 @@ const attach = (self: Side, ends: ReadonlyArray<FakeEnd>, greeting: LinkHello, t
           for (const [at, other] of ends.entries()) other.hold(!isReady && streams[at]?.ready === true)
           if (!isReady) return
           link = self.mux.attach(streams, () => times.roundTrip)
+          onAttached()
           link.pump()
         } else if (input?._tag === "Bytes") {
           link?.receive(index, input.bytes)
@@ -145,6 +152,8 @@ const makeSide = (end: FakeEnd, greater: boolean, some: Partial<SessionMuxNumber
 export interface PairLink {
   readonly a: ReadonlyArray<FakeEnd>
   readonly b: ReadonlyArray<FakeEnd>
+  /** How many sides have taken it into use. */
+  attached: number
 }
 
 export interface MuxPairOptions extends Partial<SessionMuxNumbers> {
@@ -165,10 +174,14 @@ export const muxPair = (options: MuxPairOptions = {}) => {
   /** A new link, which each side takes into use when it gets the other's hello. Earlier ones stay as they are. */
   const connect = (count = 1): PairLink => {
     const pairs = Array.from({ length: count }, () => pair(sendBuffer === undefined ? {} : { sendBuffer }))
-    const link = { a: pairs.map(({ lesser }) => lesser), b: pairs.map(({ greater }) => greater) }
+    const link: PairLink = {
+      a: pairs.map(({ lesser }) => lesser),
+      b: pairs.map(({ greater }) => greater),
+      attached: 0
+    }
     links.push(link)
-    attach(a, link.a, hello(1), times)
-    attach(b, link.b, hello(2), times)
+    attach(a, link.a, hello(1), times, () => void link.attached++)
+    attach(b, link.b, hello(2), times, () => void link.attached++)
     return link
   }
 
@@ -181,10 +194,16 @@ export const muxPair = (options: MuxPairOptions = {}) => {
     }
   }
 
-  /** The same, and both sides notice. */
+  /** A side notices that a link is no more. */
+  const notice = (side: "a" | "b", link: PairLink | undefined = links.at(-1)): void => {
+    for (const end of link?.[side] ?? []) end.end(new PeerClosed())
+  }
+
+  /** Loses everything a link has not delivered, and both sides notice. */
   const cut = (link: PairLink | undefined = links.at(-1)): void => {
     sever(link)
-    for (const end of [...link?.a ?? [], ...link?.b ?? []]) end.end(new PeerClosed())
+    notice("a", link)
+    notice("b", link)
   }
 
   /** Delivers and lets credit intervals pass until nothing moves any more. */
@@ -205,7 +224,7 @@ export const muxPair = (options: MuxPairOptions = {}) => {
     connect(streams)
     settle()
   }
-  return { a, b, links, times, connect, sever, cut, settle }
+  return { a, b, links, times, connect, sever, notice, cut, settle }
 }
 
 /** A session that `a` has opened and `b` has accepted. */

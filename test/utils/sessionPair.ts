@@ -1,8 +1,10 @@
 /** Two `Causeway` services joined by a fake network, and sessions between them. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
 import * as CausewayLive from "../../src/layers/CausewayLive.ts"
 import { Causeway } from "../../src/services/Causeway.ts"
 import { Identity } from "../../src/services/Identity.ts"
@@ -32,6 +34,19 @@ export const causewayOf = Effect.fnUntraced(function*(
   const causeway = Context.get(context, Causeway)
   yield* causeway.setAcceptPolicy(() => true)
   return causeway
+})
+
+/** The same as a process that can be killed: without a goodbye, and before anybody knows that the connection is gone. */
+export const processOf = Effect.fnUntraced(function*(
+  network: FakeNetwork,
+  side: "a" | "b",
+  settings: Partial<SessionNumbers> = {},
+  process = 0
+) {
+  const scope = yield* Scope.make()
+  yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
+  const causeway = yield* Scope.provide(causewayOf(network, side, settings, process), scope)
+  return { causeway, kill: Scope.close(scope, Exit.void) }
 })
 
 export interface PairOptions extends Partial<SessionNumbers> {

@@ -203,6 +203,7 @@ export class CryptoSession {
     this.#sending.markLost(lost)
     this.congestion.onPathChange()
     this.losses.reset()
+    this.#progress.onDelivered()
     if (this.#sending.isOutstanding) this.#awaitProgress(now)
     if (this.isOver || this.path.carrier() === 0) return
     this.sendRequest(now)
@@ -327,6 +328,7 @@ export class CryptoSession {
       const size = sending.payload(number)?.length ?? 0
       if (!sending.markMissing(number, guard)) return
       lost += size
+      this.#progress.onLost()
       this.losses.onLost(number, now, now - guard)
     }, (number) => sending.markReceived(number))
     if (lost > 0) this.congestion.onLoss(lost)
@@ -341,6 +343,7 @@ export class CryptoSession {
 
   #onProgress(now: number, deliveredBefore: number): void {
     const sending = this.#sending
+    this.#progress.onDelivered()
     const isLimited = sending.queuedBytes > 0 || sending.resendCount > 0
     const acked = sending.deliveredBytes - deliveredBefore
     const { sampleDelivered, sampleSentAt, deliveredBytes, inFlightBytes } = sending

@@ -5,6 +5,11 @@
  */
 /** So many probes follow each other closely: one or two of them are lost too often where every relay loses some. */
 const quickProbes = 4
+/**
+ * The peer may say by another relay what it misses, so its requests prove nothing about ours any more once it has missed so many packets
+ * and got none. Even where 30 % is lost each way, the packets or the news of them, that is not chance.
+ */
+const lostInVain = 16
 
 export class ProgressWatch {
   readonly #minStall: number
@@ -20,6 +25,8 @@ export class ProgressWatch {
   #firstProbeAt = Infinity
   #probedAt = -Infinity
   #probes = 0
+  /** Packets that the peer has missed since it got one. */
+  #lost = 0
 
   /** `minStall` is the stall timeout of the settings, `maxInterval` the longest pause between two probes. */
   constructor(minStall: number, maxInterval: number) {
@@ -58,9 +65,19 @@ export class ProgressWatch {
       : Math.min(this.#patience * 2 ** (this.#probes - quickProbes), this.#maxInterval))
   }
 
+  /** The peer misses a packet, which is sent again. */
+  onLost(): void {
+    this.#lost++
+  }
+
+  /** The peer got packets, or they go another way now. */
+  onDelivered(): void {
+    this.#lost = 0
+  }
+
   /** Whether something that arrives now can be the answer to the latest probe. */
   isAnswer(now: number): boolean {
-    return now - this.#probedAt <= 2 * this.#patience + 10
+    return this.#lost < lostInVain && now - this.#probedAt <= 2 * this.#patience + 10
   }
 
   /** Our event loop did not run for this long. */

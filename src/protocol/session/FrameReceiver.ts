@@ -21,6 +21,8 @@ export interface ReceiverSurroundings extends WindowSurroundings {
 export class FrameReceiver {
   /** Numbered frames received. */
   received = 0
+  /** Numbered frames that the link in use is to bring again, which an earlier link has brought. */
+  repeated = 0
   /** Payload bytes received in all. */
   receivedBytes = 0
   /** The peer has ended its direction. */
@@ -31,13 +33,12 @@ export class FrameReceiver {
   readonly inbox = new ValueInbox()
   private readonly around: ReceiverSurroundings
   private readonly window: CreditWindow
+  private released = false
   private receivedCost = 0
   private consumedCost = 0
   /** Cost the peer may send in all, as it has been told, and the received frames it has been told of. */
   private granted: number
   private told = 0
-  /** Numbered frames that the link in use brings again, which an earlier link has brought. */
-  private repeated = 0
   /** What the last Resume said was received. */
   private resumedAt = 0
 
@@ -53,6 +54,11 @@ export class FrameReceiver {
     this.window.start(window)
     this.granted = Math.max(this.granted, this.window.size)
     return this.granted
+  }
+
+  /** The peer has been allowed to send. */
+  get hasGranted(): boolean {
+    return this.granted > 0
   }
 
   /** Counts a numbered frame. False: it is one that has been received before. */
@@ -78,7 +84,8 @@ export class FrameReceiver {
   /** The application has taken this much. */
   consume(cost: number): void {
     this.consumedCost += cost
-    this.window.consumed(this.consumedCost, this.around.maxWindow, this.around)
+    // What is read after the end needs no window, and would keep what it took from the budget.
+    if (!this.closed && !this.released) this.window.consumed(this.consumedCost, this.around.maxWindow, this.around)
   }
 
   /** Counts everything received as consumed and forgets it. */
@@ -89,6 +96,7 @@ export class FrameReceiver {
 
   /** The session is over: its window goes back to the budget. */
   release(): void {
+    this.released = true
     this.window.release(this.around.budget)
   }
 

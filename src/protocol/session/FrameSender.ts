@@ -113,6 +113,13 @@ export class FrameSender {
     this.queuedBytes = 0
   }
 
+  /** Forgets everything: nothing goes any more, neither for the first time nor again. */
+  abandon(): void {
+    this.discard()
+    this.retained.clear()
+    this.base = this.next = this.received = this.sent
+  }
+
   /** Puts one frame on the link and returns its size. Only when `canSend`. `maxPayload` bounds frames made of bytes. */
   writeFrame(link: LinkOutput, maxPayload: number): number {
     let frame: OutFrame | undefined

@@ -10,6 +10,8 @@ export class MuxLink {
   epoch: number | undefined = undefined
   /** The link before this one, whose frames count until the peer's Resume has come on the session's stream. */
   earlier: MuxLink | undefined = undefined
+  /** Numbered frames that the peer sends again for sessions that are over, because they had come over the earlier link. */
+  readonly leftovers = new Map<number, number>()
   readonly streams: ReadonlyArray<MuxStream>
   /** Milliseconds there and back, undefined before the first measurement. */
   readonly roundTrip: () => number | undefined
@@ -49,6 +51,15 @@ export class MuxLink {
   /** Whether sessions flow both ways on every stream. */
   get isUp(): boolean {
     return !this.isOver && this.streams.every((stream) => stream.resumeSent && stream.resumeReceived)
+  }
+
+  /** Takes a frame for a session that is not. False: it is not one that comes again. */
+  takeLeftover(sessionId: number): boolean {
+    const left = this.leftovers.get(sessionId)
+    if (left === undefined) return false
+    if (left === 1) this.leftovers.delete(sessionId)
+    else this.leftovers.set(sessionId, left - 1)
+    return true
   }
 
   streamOf(sessionId: number): MuxStream {

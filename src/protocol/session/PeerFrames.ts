@@ -33,7 +33,7 @@ export class PeerFrames {
       onValue: (id, descriptor, length, payload) => {
         if (!this.isTaken(link, index, id)) return mux.fault === undefined
         const session = mux.sessions.get(id)
-        if (session === undefined) return this.onUnknown(link)
+        if (session === undefined) return this.onUnknown(link, id)
         return this.judge(session, session.value(descriptor, length, payload))
       },
       onControl: (frame) => {
@@ -55,7 +55,9 @@ export class PeerFrames {
       mux.violate(link, "a frame before Resume")
       return false
     }
-    return current.earlier === link && !current.streamOf(id).resumeReceived
+    // Without its own Resume it would be read from another place than where it begins.
+    if (current.earlier !== link || link.streams[index]?.resumeReceived !== true) return false
+    return !current.streamOf(id).resumeReceived
   }
 
   private onControl(link: MuxLink, index: number, frame: Exclude<Frame.ControlFrame, Frame.Resume>): boolean {
@@ -67,13 +69,15 @@ export class PeerFrames {
       case "Close":
       case "Reset": {
         const session = mux.sessions.get(frame.sessionId)
-        return session === undefined ? this.onUnknown(link) : this.judge(session, session.receive(frame))
+        if (session === undefined) return this.onUnknown(link, frame.sessionId)
+        return this.judge(session, session.receive(frame))
       }
       case "Credit": {
         const session = mux.sessions.get(frame.sessionId)
         if (session !== undefined) return this.judge(session, session.credit(frame.received, frame.credit))
-        if (frame.received > 0 || !mux.ids.isUnmade(frame.sessionId)) return this.onUnknown(link)
-        mux.earlyCredits.set(frame.sessionId, frame.credit)
+        // One for a session that is over crossed the last word of ours, which is nobody's mistake.
+        if (frame.received > 0 || !mux.ids.isUnmade(frame.sessionId)) mux.dropped.ignoredFrames++
+        else mux.earlyCredits.set(frame.sessionId, frame.credit)
         return true
       }
       case "Ping":
@@ -102,8 +106,9 @@ export class PeerFrames {
   }
 
   /** Dropped and counted; a peer that keeps doing it is at fault. */
-  private onUnknown(link: MuxLink): boolean {
+  private onUnknown(link: MuxLink, id: number): boolean {
     const { mux } = this
+    if (link.takeLeftover(id)) return true
     mux.dropped.unknownSession++
     if (this.unknown.take(mux.options.now())) return true
     mux.violate(link, `over ${unknownRate} frames a second for unknown sessions`)
@@ -129,6 +134,7 @@ export class PeerFrames {
     const { mux } = this
     const id = frame.sessionId
     const known = mux.sessions.get(id)
+    if (known === undefined && link.takeLeftover(id)) return true
     if (known?.origin === "offered") {
       const violation = known.receive(frame)
       if (violation === undefined) return true
@@ -168,7 +174,8 @@ export class PeerFrames {
     mux.goneAway = fault
     for (const session of Array.from(mux.sessions.values())) {
       if (session.origin !== "opened" || session.accepted) continue
-      session.fail(fault)
+      // An Open that is on its way will be refused, so the session stays until that is known.
+      session.reset(fault, SessionCode.cancelled, "")
       mux.note(session)
     }
     mux.options.onChange()

@@ -224,7 +224,8 @@ export class SessionMux {
     link.epoch = epoch
     const entries = link.streams.map(() => new Array<Frame.ResumedSession>())
     for (const session of this.sessions.values()) {
-      if (session.untouched) session.begin()
+      // A first frame may be on its way over the earlier link, and comes again over this one if it counts there.
+      if (session.untouched && link.earlier === undefined) session.begin()
       else entries[session.id % link.streams.length]?.push(session.resumeEntry())
     }
     for (const [index, sessions] of entries.entries()) {
@@ -284,6 +285,9 @@ export class SessionMux {
       this.sessions.delete(session.id)
       this.creditWaiting.delete(session)
       stream?.unschedule(session)
+      if (session.repeated > 0) {
+        ;(session.synced ? this.link : this.link?.earlier)?.leftovers.set(session.id, session.repeated)
+      }
       session.release()
       if (session.origin === "offered") this.forget(session)
       session.onChange?.()

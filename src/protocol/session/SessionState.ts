@@ -48,6 +48,8 @@ export class SessionState {
   private ending = false
   private closeQueued = false
   private resetQueued = false
+  /** The peer's Reset has come: nothing of ours goes again. */
+  private peerReset = false
 
   private constructor(id: number, name: string, origin: Origin, credit: number, options: SessionOptions) {
     this.id = id
@@ -93,7 +95,7 @@ export class SessionState {
     return this.receiver.closed && this.receiver.inbox.length === 0
   }
 
-  /** Our direction has ended: nothing may be written any more. */
+  /** The application has ended our direction. */
   get writeEnded(): boolean {
     return this.ending
   }
@@ -121,9 +123,10 @@ export class SessionState {
     return this.need === "none"
   }
 
-  /** No frame has gone either way, so a link need not take it over. */
+  /** No numbered frame has gone either way, nor could the peer have sent one, so a link need not take it over. */
   get untouched(): boolean {
-    return this.sender.sent === 0 && this.receiver.received === 0
+    const isAllowed = this.origin === "made" && this.receiver.hasGranted
+    return this.sender.sent === 0 && this.receiver.received === 0 && !isAllowed
   }
 
   /** Payload bytes: received, written, and known to have been received by the peer. */
@@ -195,9 +198,11 @@ export class SessionState {
     this.receiver.consume(cost)
   }
 
-  /** Ends both directions at once, for `fault`, and tells the peer. */
+  /** Ends both directions at once, for `fault`, and tells the peer; unless both have ended. */
   reset(fault: SessionFault, code: number, message: string): void {
-    if (this.fault !== undefined || this.finished) return
+    // With both ends on their way or here, the peer may have forgotten the session: nobody would acknowledge a Reset.
+    const isEnding = this.closeQueued && this.receiver.closed && !this.sender.hasWaiting
+    if (this.fault !== undefined || isEnding) return
     this.fail(fault)
     // An Open that never went needs no end; a made session does, because the peer makes it all the same.
     if (this.origin === "opened" && this.sender.sent === 0) return
@@ -210,7 +215,8 @@ export class SessionState {
   fail(fault: SessionFault): void {
     if (this.fault !== undefined || this.finished) return
     this.fault = fault
-    this.ending = true
+    // A Close that is not known to have arrived counts as one that never will.
+    this.closeQueued &&= this.sender.settled
     this.sender.discard()
     // What arrived before a link was lost, or as all there is, was received; after a Reset nobody wants the rest.
     if ((fault._tag === "Reset" || fault._tag === "Violation") && !this.receiver.closed) this.receiver.discard()
@@ -249,16 +255,8 @@ export class SessionState {
   /** Takes what the peer's Resume says: how much it has received, undefined when it does not name the session. */
   resume(received: number | undefined): string | undefined {
     this.synced = true
-    let upTo = received
-    if (upTo === undefined) {
-      const isKnownToPeer = this.receiver.received > 0 || this.sender.received > 0
-      // It knew the session and no longer does: for it, the session has ended, and only one that has received everything may think so.
-      const isOver = this.fault !== undefined || (this.closeQueued && !this.sender.hasWaiting)
-      if (isKnownToPeer && !isOver) return "forgot a session that had not ended"
-      upTo = isKnownToPeer || this.resetQueued ? this.sender.sent : 0
-      if (this.resetQueued) this.sender.discard()
-    }
-    if (!this.sender.resume(upTo)) return `received ${upTo} frames of a session, which cannot be`
+    const violation = this.peerReset ? undefined : this.resend(received)
+    if (violation !== undefined) return violation
     this.receiver.resumed()
     if (this.origin === "made" || this.receiver.received > 0) this.receiver.tellAgain()
     this.onChange?.()
@@ -314,6 +312,11 @@ export class SessionState {
     return undefined
   }
 
+  /** Numbered frames of the peer that are still to come, for the second time. */
+  get repeated(): number {
+    return this.receiver.repeated
+  }
+
   /** The id is free: what it had of the shared budget goes back. */
   release(): void {
     this.receiver.release()
@@ -321,6 +324,25 @@ export class SessionState {
 
   private get need(): CreditNeed {
     return this.receiver.need
+  }
+
+  private resend(received: number | undefined): string | undefined {
+    let upTo = received
+    if (upTo === undefined) {
+      // A made session on which frames have gone had credit, so the peer has it. An Open may have been lost, or have come over the
+      // earlier link after this Resume had gone: it goes again, with all that follows.
+      const hadCredit = this.origin === "made" && this.sender.sent > 0
+      const isKnownToPeer = hadCredit || this.receiver.received > 0 || this.sender.received > 0
+      // It knew the session and no longer does: for it, the session has ended, and only one that has received everything may think so.
+      const isOver = this.fault !== undefined || (this.closeQueued && !this.sender.hasWaiting)
+      if (isKnownToPeer && !isOver) return "forgot a session that had not ended"
+      if (isKnownToPeer && this.fault !== undefined) {
+        this.sender.abandon()
+        return undefined
+      }
+      upTo = isKnownToPeer ? this.sender.sent : 0
+    }
+    return this.sender.resume(upTo) ? undefined : `received ${upTo} frames of a session, which cannot be`
   }
 
   private mayWrite(): boolean {
@@ -346,7 +368,9 @@ export class SessionState {
         ? { _tag: "Refused", code: frame.code, detail: frame.message }
         : { _tag: "Reset", code: frame.code, detail: frame.message, byPeer: true }
     )
-    this.sender.discard()
+    // It forgets the session as soon as it knows that we know.
+    this.peerReset = true
+    this.sender.abandon()
   }
 }
 

@@ -241,6 +241,20 @@ describe("SessionMux", () => {
     assert.isTrue(atB.readEnded)
   })
 
+  it("a session given up when both directions have ended ends in order, whatever is on its way", () => {
+    const { a, atA, atB, b, settle } = opened()
+    write(a, atA, text("last words"))
+    end(b, atB)
+    settle()
+    end(a, atA)
+    a.end.deliver()
+    a.mux.reset(atA, 0, "given up")
+    settle()
+    assert.isTrue(atA.finished && atB.finished)
+    assert.deepStrictEqual(take(b, atB), text("last words"))
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+  })
+
   it("survives a Reset from both sides at once", () => {
     const { a, atA, atB, b, settle } = opened()
     a.mux.reset(atA, 1, "a")
@@ -294,6 +308,41 @@ describe("SessionMux", () => {
     assert.deepStrictEqual(take(b, atB), text("on"))
     assert.strictEqual(b.mux.offered, 0)
     assert.strictEqual(a.mux.sessionCount, 1)
+  })
+
+  it("GoAway while sessions are being opened leaves nothing behind on either side", () => {
+    const { a, b, settle } = muxPair({ maxIncomingSessions: 1_024 })
+    for (let i = 0; i < 100; i++) a.mux.open(`offered ${i}`)
+    settle()
+    for (let i = 0; i < 100; i++) a.mux.open(`on its way ${i}`)
+    b.mux.goAway(1, "enough")
+    settle()
+    for (const { mux } of [a, b]) {
+      assert.isUndefined(mux.fault)
+      assert.deepStrictEqual([mux.sessionCount, mux.incoming, mux.refused, mux.offered], [0, 0, 0, 0])
+      assert.strictEqual(mux.counts.unknownSession, 0)
+    }
+  })
+
+  it("sessions that both sides break off at once, or that are refused all at once, are nobody's mistake", () => {
+    const { a, b, settle } = muxPair({ maxIncomingSessions: 300 })
+    const opened = Array.from({ length: 600 }, () => a.mux.open("one of many"))
+    a.end.deliver()
+    b.end.deliver()
+    // The credit interval passes before the answers have come back.
+    b.mux.creditInterval()
+    settle()
+    assert.strictEqual(opened.filter(({ fault }) => fault?._tag === "Refused").length, 300)
+    const accepted = Array.from({ length: 300 }, () => acceptOffer(b))
+    settle()
+    for (const session of opened) a.mux.reset(session, 0, "")
+    for (const session of accepted) b.mux.reset(session, 0, "")
+    settle()
+    for (const { mux } of [a, b]) {
+      assert.isUndefined(mux.fault)
+      assert.deepStrictEqual([mux.sessionCount, mux.incoming, mux.refused], [0, 0, 0])
+      assert.strictEqual(mux.counts.unknownSession, 0)
+    }
   })
 
   it("a lost link fails every session that is not finished, and leaves what had arrived to be read", () => {

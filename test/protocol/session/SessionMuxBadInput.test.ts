@@ -51,12 +51,15 @@ describe("SessionMux, bad input", () => {
 
   it("drops and counts frames of an unknown session", () => {
     const { our, send, session } = accepted()
-    send(bytes(10, 0xc000_0001), close(7), Frame.Credit.make({ sessionId: 0x8000_0000, received: 1, credit: 1 }))
+    send(bytes(10, 0xc000_0001), close(7))
+    // One for a session that is over may have crossed our last word.
+    send(Frame.Credit.make({ sessionId: 0x8000_0000, received: 1, credit: 1 }))
     send(
       Frame.Reset.make({ sessionId: 0xc000_0009, code: 0, message: "" }),
       Frame.Accept.make({ sessionId: 0, credit: 0 })
     )
-    assert.strictEqual(our.mux.counts.unknownSession, 5)
+    assert.strictEqual(our.mux.counts.unknownSession, 4)
+    assert.strictEqual(our.mux.counts.ignoredFrames, 1)
     assert.isUndefined(our.mux.fault)
     send(bytes(3))
     assert.strictEqual(session.counts.received, 3)
