@@ -6,10 +6,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
+import { type PublicKey, toHex } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
 import { Causeway, type Peer } from "../services/Causeway.ts"
-import { Identity } from "../services/Identity.ts"
 import type { ByteSession } from "../services/Session.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import { SessionSettings } from "../services/SessionSettings.ts"
@@ -19,8 +18,7 @@ import * as Peers from "./peers.ts"
 import * as PingSession from "./pingSession.ts"
 import type { PipeError } from "./PipeError.ts"
 import { pipeSession, reportLinks } from "./pipeSession.ts"
-import * as Relays from "./relays.ts"
-import * as Tickets from "./tickets.ts"
+import { announce } from "./servePeers.ts"
 
 export interface Input {
   readonly identity: string
@@ -105,13 +103,6 @@ const shortPatience = Effect.updateService(SessionSettings, (numbers) => ({ ...n
 export const run = (input: Input) =>
   Effect.gen(function*() {
     const output = Output.make({ json: input.json, events: "stderr" })
-    const keys = yield* Identity
-    const causeway = yield* Causeway
-    const ticket = yield* Tickets.write(keys, input.relays)
-    yield* Relays.hold(input.relays, output)
-    yield* causeway.setAcceptPolicy((key) =>
-      input.allow.length === 0 || input.allow.some((allowed) => equalBytes(allowed, key))
-    )
-    yield* output.event({ event: "ticket", ticket }, ticket)
+    yield* announce(output, input)
     yield* serveAll(output, input)
   }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity)), shortPatience)
