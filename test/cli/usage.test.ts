@@ -67,6 +67,21 @@ describe("wrong usage ends with 2 and one line", patient, () => {
       "--size",
       "12"
     ], /--size 13/],
+    ["a forward that does not listen", ["forward", "causeway:AVbq"], /Missing required flag: --listen/],
+    ["a port to listen on that is none", ["forward", "x", "--listen", "127.0.0.1:65536"], /from 0 to 65535/],
+    [
+      "a service without port",
+      ["listen", "--identity", "a", "--relay", relay, "--forward", "127.0.0.1"],
+      /HOST:PORT/
+    ],
+    [
+      "a service on port 0",
+      ["listen", "--identity", "a", "--relay", relay, "--forward", "127.0.0.1:0"],
+      /from 1 to 65535/
+    ],
+    ["nothing to send", ["send", "causeway:AVbq"], /Missing required argument: FILE/],
+    ["a send with a damaged ticket", ["send", "causeway:AVbq", "x"], /copy the whole line/],
+    ["a receive without relay", ["receive", "--identity", "a"], /relay/],
     ["a size with a unit", ["demo", "--size", "10MB"], /whole number/],
     ["a surplus argument", ["keygen", "extra"], /extra/]
   ]
