@@ -10,7 +10,7 @@ import * as CausewayNode from "../../src/layers/CausewayNode.ts"
 import * as IdentityFresh from "../../src/layers/IdentityFresh.ts"
 import type { RelayAddress } from "../../src/schema/RelayAddress.ts"
 import { Causeway, type Peer } from "../../src/services/Causeway.ts"
-import { ConnectionRegistry } from "../../src/services/ConnectionRegistry.ts"
+import { ConnectionRegistry, type RelayStatus } from "../../src/services/ConnectionRegistry.ts"
 import { Identity } from "../../src/services/Identity.ts"
 import { NetCrypto, type NetCryptoConnection, type PeerAddress } from "../../src/services/NetCrypto.ts"
 import { type SessionNumbers, SessionSettings } from "../../src/services/SessionSettings.ts"
@@ -72,16 +72,39 @@ export interface End {
   readonly tear: Effect.Effect<boolean>
   /** The relay that carries what this end sends now. */
   readonly carrier: () => RelayAddress | undefined
+  /** The link in a line: what the connection has sent, what waits, and every relay with the peer's presence on it. */
+  readonly picture: Effect.Effect<string>
 }
 
-const endOf = (peer: Peer, connections: Connections): End => ({
+const pictureOf = (
+  peer: Peer,
+  connection: NetCryptoConnection | undefined,
+  relays: ReadonlyArray<RelayStatus>
+): string => {
+  const stats = connection?.stats()
+  const paths = connection?.paths() ?? []
+  const ways = relays.map(({ online, relay, state }) => {
+    const path = paths.find((path) => path.relay.port === relay.port)
+    const carries = path?.carries === true ? ", carries" : ""
+    return `${relay.port} ${state._tag}${online > 0 ? ", peer online" : ""}${carries}`
+  })
+  return `link ${peer.link()._tag}, ${stats?.sentPackets} sent, ${stats?.resentPackets} resent, ${stats?.receivedPackets} ` +
+    `received, ${stats?.inFlightPackets} in flight, ${stats?.queuedPackets} queued, round trip ${stats?.roundTrip} ms; ` +
+    `${ways.join("; ")}`
+}
+
+const endOf = (
+  peer: Peer,
+  { connections, registry }: Effect.Success<ReturnType<typeof makeNode>>
+): End => ({
   peer,
   links: () => connections.count,
   tear: Effect.suspend(() => {
     const { latest } = connections
     return latest === undefined || peer.link()._tag === "Down" ? Effect.succeed(false) : Effect.as(latest.close, true)
   }),
-  carrier: () => connections.latest?.paths().find(({ carries }) => carries)?.relay
+  carrier: () => connections.latest?.paths().find(({ carries }) => carries)?.relay,
+  picture: Effect.map(registry.relays, (relays) => pictureOf(peer, connections.latest, relays))
 })
 
 /** Both ends of a link over these relays. */
@@ -95,5 +118,5 @@ export const join = Effect.fnUntraced(function*(
   const [a, b] = yield* Effect.all([caller.causeway.connect(callee.address), callee.causeway.accept], {
     concurrency: "unbounded"
   })
-  return { a: endOf(a, caller.connections), b: endOf(b, callee.connections) }
+  return { a: endOf(a, caller), b: endOf(b, callee) }
 })

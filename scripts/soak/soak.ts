@@ -96,12 +96,13 @@ export const run = Effect.fn("soak")(function*(options: SoakOptions, onProgress:
     Faults.killCarriers([a, b], relays, killInterval, elapsed, done),
     Faults.tearLinks([a, b], tears, duration, dice, done)
   ], { concurrency: "unbounded" }).pipe(Effect.timeoutOption(duration))
-  const progress = Effect.sync(() =>
+  const progress = Effect.gen(function*() {
     onProgress(
       `${Math.round(elapsed() / 1_000)} s: ${opened.size} of ${sessions} sessions at their end, ${done.kills} kills, ` +
-        `${done.tears} links torn, ${relays.filter(({ isUp }) => isUp).length} relays up, link ${a.peer.link()._tag}`
+        `${done.tears} links torn, ${relays.filter(({ isUp }) => isUp).length} relays up`
     )
-  ).pipe(Effect.delay("5 seconds"), Effect.forever)
+    for (const end of [a, b]) onProgress(`  ${yield* end.picture}`)
+  }).pipe(Effect.delay("5 seconds"), Effect.forever)
 
   for (const { peer } of [a, b]) yield* Effect.forkScoped(Effect.ignore(serve(peer)), { startImmediately: true })
   yield* Effect.forkScoped(progress)
