@@ -14,7 +14,7 @@ import { instanceIdSize } from "../schema/LinkControl.ts"
 import { Causeway } from "../services/Causeway.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
-import { NetCrypto, type PeerAddress } from "../services/NetCrypto.ts"
+import { NetCrypto, type NetCryptoConnection, type PeerAddress } from "../services/NetCrypto.ts"
 import { SessionSettings } from "../services/SessionSettings.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { PeerHandle } from "./peerHandle.ts"
@@ -49,6 +49,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const run = yield* FiberMap.runtime(fibers)()
     const waiting = yield* Queue.dropping<Claimable>(maxWaiting)
     const peers = new Map<string, PeerLinks>()
+    const used = new WeakSet<NetCryptoConnection>()
     let isWanted: (identityKey: PublicKey) => boolean = () => false
 
     const fork = (key: object, what: string, effect: Effect.Effect<unknown>): void => {
@@ -92,7 +93,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
       const known = peers.get(id)
       if (known?.isEnding === false) return known
       const instanceId = entropy.bytes(instanceIdSize)
-      const links = new PeerLinks({ identityKey, instanceId, numbers, netCrypto, entropy, begin })
+      const links = new PeerLinks({ identityKey, instanceId, numbers, netCrypto, entropy, used, begin })
       peers.set(id, links)
       fork(links, "a peer's links", links.run)
       return links

@@ -22,6 +22,8 @@ export interface PeerLinksOptions {
   readonly numbers: SessionNumbers
   readonly netCrypto: NetCrypto["Service"]
   readonly entropy: Entropy["Service"]
+  /** Connections that have a receiver: it can be registered once, and `connect` and `accept` may give the same one. */
+  readonly used: WeakSet<NetCryptoConnection>
   /** Sessions with a process of the peer that is not known yet; starts their times. */
   readonly begin: (links: PeerLinks) => PeerSessions
 }
@@ -60,17 +62,26 @@ export class PeerLinks {
     return this.#connection
   }
 
-  /** Makes the link run over this connection. */
+  /** Makes the link run over this connection, unless it is over already or in use. */
   use(connection: NetCryptoConnection): void {
-    if (this.#connection === connection) return
+    const { used } = this.#options
+    if (used.has(connection)) return
+    used.add(connection)
+    const earlier = this.#connection
+    const wasGreeted = this.#greeted
     this.#connection = connection
     this.#greeted = false
-    this.#waiters.wake()
-    RelayedLink.attach(connection, this.instanceId, {
+    const isAlive = RelayedLink.attach(connection, this.instanceId, {
       muxOf: (instanceId) => this.#muxOf(connection, instanceId),
       onViolation: (detail) => this.sessions.mux.fail({ _tag: "Violation", detail }),
       onClosed: (error) => this.#closed(connection, error)
     })
+    if (!isAlive) {
+      this.#connection = earlier
+      this.#greeted = wasGreeted
+      if (earlier === undefined) this.#forget("the connection was over before it was used")
+    }
+    this.#waiters.wake()
   }
 
   /** Remembers how to call the peer, and does it whenever there is no connection. */
@@ -188,16 +199,15 @@ export class PeerLinks {
     this.#connection = undefined
     this.#waiters.wake()
     const { goneAway } = this.sessions.mux
-    if (goneAway === undefined) {
-      // A caller that hung up before there were sessions: nobody has it, and there is nothing to wait for.
-      if (this.address === undefined && !this.sessions.wasUp) {
-        this.sessions.mux.fail({ _tag: "LinkLost", detail: error.reason.message })
-      }
-      return
-    }
+    if (goneAway === undefined) return this.#forget(error.reason.message)
     // The peer said why before it hung up: it is not to be waited for.
     const isBusy = goneAway._tag === "Refused" && goneAway.code === 1
     const detail = goneAway._tag === "Refused" && goneAway.detail !== "" ? `: ${goneAway.detail}` : ""
     this.sessions.mux.fail(isBusy ? goneAway : { _tag: "LinkLost", detail: `${error.reason.message}${detail}` })
+  }
+
+  /** Ends it with a caller that hung up before there were sessions: nobody has them, and there is nothing to wait for. */
+  #forget(detail: string): void {
+    if (this.address === undefined && !this.sessions.wasUp) this.sessions.mux.fail({ _tag: "LinkLost", detail })
   }
 }

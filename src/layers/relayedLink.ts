@@ -19,8 +19,11 @@ export interface RelayedLinkOwner {
   readonly onClosed: (error: NetCryptoError) => void
 }
 
-/** Takes over the lossless packets of a connection. `instanceId`: ours, 16 bytes. */
-export const attach = (connection: NetCryptoConnection, instanceId: Uint8Array, owner: RelayedLinkOwner): void => {
+/**
+ * Takes over the lossless packets of a connection. `instanceId`: ours, 16 bytes. False: the connection is over already, and nothing has
+ * come of it.
+ */
+export const attach = (connection: NetCryptoConnection, instanceId: Uint8Array, owner: RelayedLinkOwner): boolean => {
   let attached: { readonly mux: SessionMux; readonly link: MuxLink } | undefined
   const stream = new RelayedStream({
     hello: LinkHello.make({ version: linkVersion, instanceId }),
@@ -28,29 +31,36 @@ export const attach = (connection: NetCryptoConnection, instanceId: Uint8Array, 
     hold: connection.hold
   })
   let ignoredPackets = 0
+  /** What came before `handle`: it counts unless the end came as well, because by then another link may be in use. */
+  let early: Array<Uint8Array> | undefined = []
+  let isOver = false
+  const receive = (packet: Uint8Array): void => {
+    const input = stream.receive(packet)
+    switch (input._tag) {
+      case "Hello": {
+        const mux = owner.muxOf(input.hello.instanceId.slice())
+        const link = mux.attach([stream], () => connection.stats().roundTrip)
+        attached = { mux, link }
+        mux.dropped.ignoredPackets += ignoredPackets
+        link.pump()
+        return
+      }
+      case "Bytes":
+        return attached?.link.receive(0, input.bytes)
+      case "Ignored":
+        if (attached === undefined) ignoredPackets++
+        else attached.mux.dropped.ignoredPackets++
+        return
+      case "Violation":
+        if (attached === undefined) owner.onViolation(input.detail)
+        else attached.mux.violate(attached.link, input.detail)
+    }
+  }
   stream.send()
   connection.handle({
     onLossless: (packet) => {
-      const input = stream.receive(packet)
-      switch (input._tag) {
-        case "Hello": {
-          const mux = owner.muxOf(input.hello.instanceId.slice())
-          const link = mux.attach([stream], () => connection.stats().roundTrip)
-          attached = { mux, link }
-          mux.dropped.ignoredPackets += ignoredPackets
-          link.pump()
-          return
-        }
-        case "Bytes":
-          return attached?.link.receive(0, input.bytes)
-        case "Ignored":
-          if (attached === undefined) ignoredPackets++
-          else attached.mux.dropped.ignoredPackets++
-          return
-        case "Violation":
-          if (attached === undefined) owner.onViolation(input.detail)
-          else attached.mux.violate(attached.link, input.detail)
-      }
+      if (early === undefined) receive(packet)
+      else early.push(packet)
     },
     onLossy: () => undefined,
     onWritable: () => {
@@ -58,8 +68,14 @@ export const attach = (connection: NetCryptoConnection, instanceId: Uint8Array, 
       else attached.link.writable(0)
     },
     onClosed: (error) => {
+      isOver = true
       attached?.mux.detach(attached.link)
-      owner.onClosed(error)
+      if (early === undefined) owner.onClosed(error)
     }
   })
+  if (isOver) return false
+  const packets = early
+  early = undefined
+  for (const packet of packets) receive(packet)
+  return true
 }

@@ -6,9 +6,12 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { createHash } from "node:crypto"
+import { LinkHello } from "../../src/schema/LinkControl.ts"
+import { PeerClosed } from "../../src/services/NetCryptoError.ts"
 import type { ByteSession, MessageSession } from "../../src/services/Session.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { Dice } from "../../src/testing/simulation/Dice.ts"
+import { identityKey, pair } from "../utils/FakeNetCrypto.ts"
 import { FakeNetwork } from "../utils/FakeNetwork.ts"
 import { openSession, peerPair } from "../utils/sessionPair.ts"
 import { forkNow, join, rest, text } from "../utils/sessionSteps.ts"
@@ -176,6 +179,31 @@ describe("a link that is lost", () => {
       assert.deepStrictEqual(join(yield* b.session.read), text("still here"))
     }))
 
+  it.effect("may be given a second time, or for the first when it is over, and that harms no other", () =>
+    Effect.gen(function*() {
+      const { a, b, network } = yield* openSession()
+      const used = network.live?.b
+      network.cut()
+      yield* rest
+      const alive = network.live?.b
+      if (used === undefined || alive === undefined) return assert.fail("no connections")
+      const unused = pair().greater
+      unused.early.push(LinkHello.encode(LinkHello.make({ version: 1, instanceId: new Uint8Array(16) })))
+      unused.end(new PeerClosed())
+      for (const connection of [used, alive, unused]) network.offer("b", connection)
+      yield* rest
+      yield* a.session.write(text("one, "))
+      yield* rest
+      assert.strictEqual(network.live?.b, alive)
+      assert.deepStrictEqual(yield* b.peer.probe, [])
+      network.cut()
+      yield* rest
+      yield* a.session.write(text("two"))
+      yield* a.session.end
+      assert.deepStrictEqual(join(yield* Stream.runCollect(b.session.stream)), text("one, two"))
+      assert.strictEqual(network.dialled, 3)
+    }))
+
   it.effect("a new one without a hello is given up after helloTimeout, and the next one tried", () =>
     Effect.gen(function*() {
       const { a, b, network } = yield* openSession()
@@ -315,6 +343,31 @@ describe("Peer.ping", () => {
       network.calls = "work"
       yield* TestClock.adjust(5_000)
       assert.strictEqual(yield* Fiber.join(pinging), 0)
+    }))
+})
+
+describe("Peer.probe", () => {
+  const way = {
+    relay: { host: "127.0.0.1", port: 443, publicKey: identityKey(9) },
+    carries: true,
+    online: true,
+    roundTrip: 31
+  }
+
+  it.effect("gives the paths of the connection; without one it waits for the next", () =>
+    Effect.gen(function*() {
+      const { a, network } = yield* peerPair()
+      if (network.live !== undefined) network.live.a.ways = [way]
+      assert.deepStrictEqual(yield* a.peer.probe, [way])
+      network.calls = "fail"
+      network.cut()
+      yield* rest
+      const probing = yield* forkNow(a.peer.probe)
+      yield* TestClock.adjust(2_000)
+      assert.isUndefined(probing.pollUnsafe())
+      network.calls = "work"
+      yield* TestClock.adjust(5_000)
+      assert.deepStrictEqual(yield* Fiber.join(probing), [])
     }))
 })
 

@@ -1,47 +1,17 @@
 /** How relations with peers begin and end. The node with the lesser key is `a`. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { LinkHello } from "../../src/schema/LinkControl.ts"
-import type { Peer } from "../../src/services/Causeway.ts"
 import { FakeNetwork } from "../utils/FakeNetwork.ts"
+import { held, nothingLeft, talk } from "../utils/peerSteps.ts"
 import { causewayOf, nodePair, peerPair, processOf } from "../utils/sessionPair.ts"
-import { forkNow, join, rest, text } from "../utils/sessionSteps.ts"
+import { forkNow, join, rest } from "../utils/sessionSteps.ts"
 
 const addressOf = FakeNetwork.addressOf
 const silent = { onLossless: () => {}, onLossy: () => {}, onWritable: () => {}, onClosed: () => {} }
-
-/** That sessions work from one to the other. */
-const talk = Effect.fnUntraced(function*(from: Peer, to: Peer) {
-  const [near, far] = yield* Effect.all(
-    [from.openBytes("talk"), Effect.flatMap(to.accept, (offer) => offer.bytes)],
-    { concurrency: 2 }
-  )
-  yield* near.write(text("hello"))
-  yield* near.end
-  assert.deepStrictEqual(join(yield* Stream.runCollect(far.stream)), text("hello"))
-})
-
-/** Nothing is left at either node: no connection, no interest in the other, no calls for a long time. */
-const nothingLeft = Effect.fnUntraced(function*(network: FakeNetwork) {
-  yield* rest
-  assert.strictEqual(network.open, 0)
-  assert.deepStrictEqual([network.takes("a"), network.takes("b")], [false, false])
-  const { dialled } = network
-  yield* TestClock.adjust(300_000)
-  assert.strictEqual(network.dialled, dialled)
-})
-
-/** A peer, and the scope that has it. */
-const held = Effect.fnUntraced(function*<E>(take: Effect.Effect<Peer, E, Scope.Scope>) {
-  const scope = yield* Scope.make()
-  yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
-  return { peer: yield* Scope.provide(take, scope), leave: Scope.close(scope, Exit.void) }
-})
 
 describe("Causeway.connect", () => {
   it.effect("says nothing but hello to a stock peer, and fails with PeerIsNotCauseway after 5 s", () =>
@@ -216,6 +186,21 @@ describe("Causeway.accept", () => {
       yield* Fiber.interrupt(accepting)
     }))
 
+  it.effect("a caller that hangs up before its hello is forgotten at once", () =>
+    Effect.gen(function*() {
+      const network = yield* FakeNetwork.make
+      const b = yield* causewayOf(network, "b")
+      for (const isQuick of [true, false]) {
+        yield* b.setAcceptPolicy(() => true)
+        const connection = yield* network.netCrypto("a").connect(addressOf("b"))
+        connection.handle(silent)
+        yield* b.setAcceptPolicy(() => false)
+        if (!isQuick) yield* rest
+        yield* connection.close
+        yield* nothingLeft(network)
+      }
+    }))
+
   it.effect("a caller that breaks the rules before its hello cannot mend it with one", () =>
     Effect.gen(function*() {
       const network = yield* FakeNetwork.make
@@ -388,104 +373,5 @@ describe("leaving", () => {
       yield* Effect.all([a, b].map((causeway) => causeway.setAcceptPolicy(() => false)))
       yield* TestClock.adjust(30_000)
       yield* nothingLeft(network)
-    }))
-})
-
-describe("a peer that comes back as another process", () => {
-  it.effect("having been called: sessions end with PeerRestarted, and a new connect works at once", () =>
-    Effect.gen(function*() {
-      const network = yield* FakeNetwork.make
-      const a = yield* causewayOf(network, "a")
-      const before = yield* processOf(network, "b")
-      const [old] = yield* Effect.all([a.connect(addressOf("b")), before.causeway.accept], { concurrency: 2 })
-      const opening = yield* forkNow(Effect.flip(old.openBytes("x")))
-      yield* rest
-      yield* before.kill
-      const b = yield* causewayOf(network, "b", {}, 1)
-      network.cut()
-      const atB = yield* b.accept
-      assert.strictEqual((yield* old.closed).reason._tag, "PeerRestarted")
-      const error = yield* Fiber.join(opening)
-      assert.strictEqual(error.reason._tag, "PeerRestarted")
-      assert.match(error.message, /connect again and open a new session/)
-      assert.strictEqual((yield* Effect.flip(old.openBytes("y"))).reason._tag, "PeerRestarted")
-      const atA = yield* a.connect(addressOf("b"))
-      yield* talk(atA, atB)
-      yield* talk(atB, atA)
-      assert.strictEqual(network.dialled, 2)
-    }))
-
-  it.effect("having called: it is accepted anew, while the old sessions end", () =>
-    Effect.gen(function*() {
-      const network = yield* FakeNetwork.make
-      const a = yield* causewayOf(network, "a")
-      const before = yield* processOf(network, "b")
-      const [old] = yield* Effect.all([a.accept, before.causeway.connect(addressOf("a"))], { concurrency: 2 })
-      const made = yield* old.makeSessions(1)
-      yield* before.kill
-      const b = yield* causewayOf(network, "b", {}, 1)
-      network.cut()
-      const [atB, atA] = yield* Effect.all([b.connect(addressOf("a")), a.accept], { concurrency: 2 })
-      assert.strictEqual((yield* old.closed).reason._tag, "PeerRestarted")
-      for (const session of made) {
-        assert.strictEqual((yield* Effect.flip(session.closed)).reason._tag, "PeerRestarted")
-      }
-      yield* talk(atA, atB)
-      yield* talk(atB, atA)
-    }))
-
-  it.effect("leaving the old relation does not touch the new one", () =>
-    Effect.gen(function*() {
-      const network = yield* FakeNetwork.make
-      const a = yield* causewayOf(network, "a")
-      const before = yield* processOf(network, "b")
-      const [old] = yield* Effect.all([held(a.connect(addressOf("b"))), before.causeway.accept], { concurrency: 2 })
-      yield* before.kill
-      const b = yield* causewayOf(network, "b", {}, 1)
-      network.cut()
-      const atB = yield* b.accept
-      const atA = yield* a.connect(addressOf("b"))
-      yield* old.leave
-      yield* TestClock.adjust(30_000)
-      yield* talk(atA, atB)
-    }))
-
-  it.effect("and that nobody takes within claimTimeout is told that it is not wanted", () =>
-    Effect.gen(function*() {
-      const network = yield* FakeNetwork.make
-      const a = yield* causewayOf(network, "a")
-      yield* a.setAcceptPolicy(() => false)
-      const before = yield* processOf(network, "b")
-      const [old] = yield* Effect.all([held(a.connect(addressOf("b"))), before.causeway.accept], { concurrency: 2 })
-      yield* before.kill
-      const b = yield* causewayOf(network, "b", {}, 1)
-      network.cut()
-      const atB = yield* b.accept
-      const closed = yield* forkNow(atB.closed)
-      yield* old.leave
-      yield* b.setAcceptPolicy(() => false)
-      yield* TestClock.adjust(9_800)
-      assert.isUndefined(closed.pollUnsafe())
-      yield* TestClock.adjust(200)
-      const error = yield* Fiber.join(closed)
-      assert.deepInclude(error.reason, { _tag: "SessionRefused", code: 1, detail: "nobody took the connection" })
-      yield* nothingLeft(network)
-    }))
-
-  it.effect("a peer that had given up waiting counts as another process", () =>
-    Effect.gen(function*() {
-      const network = yield* FakeNetwork.make
-      const a = yield* causewayOf(network, "a")
-      const b = yield* causewayOf(network, "b", { resumeTimeout: 5_000 })
-      const [old, other] = yield* Effect.all([a.connect(addressOf("b")), b.accept], { concurrency: 2 })
-      network.calls = "fail"
-      network.cut()
-      yield* TestClock.adjust(6_000)
-      assert.strictEqual((yield* other.closed).reason._tag, "LinkLost")
-      network.calls = "work"
-      yield* TestClock.adjust(5_000)
-      const atB = yield* b.accept
-      assert.strictEqual((yield* old.closed).reason._tag, "PeerRestarted")
-      yield* talk(yield* a.connect(addressOf("b")), atB)
     }))
 })

@@ -17,6 +17,8 @@ export class FakeEnd implements NetCryptoConnection {
   /** Packets given to `trySend` and not delivered yet. */
   readonly queue: Array<Uint8Array> = []
   queuedBytes = 0
+  /** Packets that arrived before there was a receiver. */
+  readonly early: Array<Uint8Array> = []
   /** Every packet ever taken, when `record` is set. */
   readonly taken: Array<Uint8Array> = []
   record = false
@@ -75,6 +77,7 @@ export class FakeEnd implements NetCryptoConnection {
   readonly handle = (handlers: NetCryptoHandlers): void => {
     if (this.handlers !== undefined) throw new Error("handle was called twice")
     this.handlers = handlers
+    for (const packet of this.early.splice(0)) handlers.onLossless(packet)
     if (this.error !== undefined) handlers.onClosed(this.error)
     if (this.peer?.auto === true) this.peer.schedule()
   }

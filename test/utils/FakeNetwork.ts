@@ -75,6 +75,11 @@ export class FakeNetwork {
     return { identityKey: key, dhtKey: key, relays: [] }
   }
 
+  /** Makes the node's `accept` give a connection, whatever has become of it. */
+  offer(side: "a" | "b", connection: FakeEnd): void {
+    Queue.offerUnsafe(this.nodes[side].incoming, connection)
+  }
+
   /** Whether a node would take a call of the other. */
   takes(side: "a" | "b"): boolean {
     return this.nodes[side].policy(this.nodes[side === "a" ? "b" : "a"].key)

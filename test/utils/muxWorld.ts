@@ -157,7 +157,11 @@ export class MuxWorld {
     const made = Math.max(this.made.a, this.made.b)
     this.make("a", made - this.made.a)
     this.make("b", made - this.made.b)
-    for (let rounds = 0; rounds < 3_000 && (rounds < 2 || a.mux.sessionCount + b.mux.sessionCount > 0); rounds++) {
+    for (
+      let rounds = 0;
+      rounds < 3_000 && (rounds < 2 || this.left().some(({ fault }) => fault === undefined));
+      rounds++
+    ) {
       settle()
       for (const side of ["a", "b"] as const) while (this.pair[side].mux.offered > 0) this.accept(side)
       for (const { ends } of this.flows) {
@@ -171,8 +175,21 @@ export class MuxWorld {
       }
     }
     settle()
+    // Of a session that was broken off before its Open was answered, only the next Resume tells whether the peer has it.
+    for (const session of this.left()) assert.isTrue(session.origin === "opened" && session.fault !== undefined)
+    if (this.left().length > 0) {
+      this.pair.cut()
+      this.pair.connect(1)
+      settle()
+    }
     for (const side of [a, b]) this.assertClean(side)
     for (const flow of this.flows) this.assertDone(flow)
+  }
+
+  /** Sessions that have not been forgotten. */
+  private left(): ReadonlyArray<SessionState> {
+    const { a, b } = this.pair
+    return [a, b].flatMap(({ mux }) => Array.from(mux.sessions.values()))
   }
 
   private assertClean({ mux }: Side): void {

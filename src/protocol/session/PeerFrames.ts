@@ -100,7 +100,7 @@ export class PeerFrames {
     if (link !== mux.link) return mux.fault === undefined
     const isSecond = link.streams[index]?.resumeReceived === true
     const violation = isSecond ? "a second Resume" : mux.takeResume(link, index, frame)
-    if (violation === undefined) return true
+    if (violation === undefined) return mux.fault === undefined
     mux.violate(link, violation)
     return false
   }

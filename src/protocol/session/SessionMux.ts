@@ -4,6 +4,7 @@
  *
  * Plain code, called once per packet or batch. It waits for nothing: the layer brings links, calls `creditInterval`, and gives up.
  */
+import { equalBytes } from "../../schema/Bytes.ts"
 import * as Frame from "../../schema/SessionFrame.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
 import { MuxLink } from "./MuxLink.ts"
@@ -43,6 +44,8 @@ export class SessionMux {
   link: MuxLink | undefined = undefined
   readonly dropped = { unknownSession: 0, ignoredFrames: 0, ignoredPackets: 0, refusedSessions: 0, droppedDatagrams: 0 }
   private epoch = 0
+  /** Which process of the peer the sessions are with. */
+  private peerInstance: Uint8Array | undefined = undefined
   private readonly frames: PeerFrames
   private readonly creditWaiting = new Set<SessionState>()
   private readonly batches = { fullBatches: 0, roundBatches: 0 }
@@ -241,6 +244,11 @@ export class SessionMux {
 
   /** Takes the peer's Resume on one stream. The answer says what is wrong with it. */
   takeResume(link: MuxLink, index: number, frame: Frame.Resume): string | undefined {
+    this.peerInstance ??= frame.instanceId.slice()
+    if (!equalBytes(this.peerInstance, frame.instanceId)) {
+      this.fail({ _tag: "PeerRestarted" })
+      return undefined
+    }
     if (link.epoch === undefined) {
       if (frame.epoch <= this.epoch) return `resumed with epoch ${frame.epoch} after ${this.epoch}`
       this.sendResume(link, frame.epoch)

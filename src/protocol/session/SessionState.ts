@@ -48,6 +48,11 @@ export class SessionState {
   private ending = false
   private closeQueued = false
   private resetQueued = false
+  /**
+   * We have reset a session of ours that the peer's Resume does not name. It may have forgotten it already, and would take it for a new
+   * one; or it may have been told of it over the earlier link after that Resume, and sends Credit; or the next Resume says the same.
+   */
+  private doubtful = false
   /** The peer's Reset has come: nothing of ours goes again. */
   private peerReset = false
 
@@ -307,6 +312,7 @@ export class SessionState {
   /** Takes a Credit of the peer. The answer says what is wrong with it. */
   credit(received: number, credit: number): string | undefined {
     this.sender.gated = false
+    this.doubtful = false
     if (!this.sender.credit(received, credit)) return "acknowledged frames that were never sent"
     this.onChange?.()
     return undefined
@@ -327,21 +333,24 @@ export class SessionState {
   }
 
   private resend(received: number | undefined): string | undefined {
+    const wasDoubtful = this.doubtful
+    this.doubtful = false
     let upTo = received
     if (upTo === undefined) {
-      // A made session on which frames have gone had credit, so the peer has it. An Open may have been lost, or have come over the
-      // earlier link after this Resume had gone: it goes again, with all that follows.
+      // A made session on which frames have gone had credit, so the peer has it.
       const hadCredit = this.origin === "made" && this.sender.sent > 0
       const isKnownToPeer = hadCredit || this.receiver.received > 0 || this.sender.received > 0
       // It knew the session and no longer does: for it, the session has ended, and only one that has received everything may think so.
       const isOver = this.fault !== undefined || (this.closeQueued && !this.sender.hasWaiting)
       if (isKnownToPeer && !isOver) return "forgot a session that had not ended"
-      if (isKnownToPeer && this.fault !== undefined) {
+      if (this.fault !== undefined && (isKnownToPeer || wasDoubtful)) {
         this.sender.abandon()
         return undefined
       }
+      this.doubtful = this.resetQueued && this.origin === "opened"
       upTo = isKnownToPeer ? this.sender.sent : 0
     }
+    if (this.doubtful || wasDoubtful) this.sender.gated = this.doubtful
     return this.sender.resume(upTo) ? undefined : `received ${upTo} frames of a session, which cannot be`
   }
 

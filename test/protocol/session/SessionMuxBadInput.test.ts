@@ -227,6 +227,16 @@ describe("SessionMux, bad input", () => {
     assert.strictEqual(our.mux.counts.droppedDatagrams, 1)
   })
 
+  it("drops datagrams that are too long, or for a session that is over", () => {
+    const { our, send, session } = accepted({ maxDatagramSize: 100 })
+    const datagram = (size: number) => Frame.Datagram.make({ sessionId: theirId, bytes: new Uint8Array(size) })
+    send(datagram(101), datagram(100))
+    assert.strictEqual(session.datagrams?.take()?.length, 1)
+    our.mux.reset(session, 0, "")
+    send(datagram(1))
+    assert.strictEqual(our.mux.counts.droppedDatagrams, 2)
+  })
+
   it("takes nothing more from a peer that wants replies but takes none, until it takes them", () => {
     const { our, send, sent, theirs } = byHand({ replyBacklog: 1_000 })
     our.end.sendBuffer = 0

@@ -1,0 +1,112 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "fast-check"
+import { CreditWindow } from "../../../src/protocol/session/CreditWindow.ts"
+
+const kib = 1024
+const most = 16 * kib * kib
+
+const surroundings = (left = 64 * kib * kib) => {
+  const times: { now: number; roundTrip: number | undefined } = { now: 0, roundTrip: 100 }
+  return {
+    times,
+    around: { now: () => times.now, roundTrip: () => times.roundTrip, budget: { left } }
+  }
+}
+
+/** Consumes at this rate, in bytes a millisecond, for a second. */
+const read = (window: CreditWindow, rate: number, { around, times }: ReturnType<typeof surroundings>): void => {
+  const start = times.now
+  for (let total = 0; times.now < start + 1_000; times.now++) window.consumed(total += rate, most, around)
+}
+
+describe("CreditWindow", () => {
+  it("doubles while half of it is read within two round trips, to what the rate and the round trip need", () => {
+    for (const rate of [500, 2_000, 10_000]) {
+      const around = surroundings()
+      const window = new CreditWindow(64 * kib)
+      window.begin(0)
+      for (let i = 0; i < 5; i++) read(window, rate, around)
+      const product = rate * 100
+      assert.isAtLeast(window.size, Math.max(64 * kib, 2 * product))
+      assert.isAtMost(window.size, Math.max(64 * kib, 8 * product))
+    }
+  })
+
+  it("stays as it is for a slow reader, and for one that does not read", () => {
+    const around = surroundings()
+    const window = new CreditWindow(64 * kib)
+    window.begin(0)
+    read(window, 100, around)
+    window.consumed(100_000, most, around.around)
+    assert.strictEqual(window.size, 64 * kib)
+  })
+
+  it("the time before the first frame does not count", () => {
+    const { around, times } = surroundings()
+    const window = new CreditWindow(64 * kib)
+    times.now = 1_000_000
+    window.begin(times.now)
+    times.now += 50
+    window.consumed(32 * kib, most, around)
+    assert.strictEqual(window.size, 128 * kib)
+  })
+
+  it("without a measured round trip, and with a very short one, it assumes ten milliseconds", () => {
+    for (const roundTrip of [undefined, 0, 1]) {
+      const { around, times } = surroundings(most)
+      times.roundTrip = roundTrip
+      const window = new CreditWindow(64 * kib)
+      window.begin(0)
+      times.now = 19
+      window.consumed(32 * kib, most, around)
+      assert.strictEqual(window.size, 128 * kib)
+      times.now += 20
+      window.consumed(96 * kib, most, around)
+      assert.strictEqual(window.size, 128 * kib)
+    }
+  })
+
+  it("begins again with a larger least window", () => {
+    const window = new CreditWindow(64 * kib)
+    window.start(32 * kib)
+    assert.strictEqual(window.size, 64 * kib)
+    window.start(256 * kib)
+    assert.strictEqual(window.size, 256 * kib)
+    const budget = { left: 5 }
+    window.release(budget)
+    assert.deepStrictEqual([window.size, budget.left], [256 * kib, 5])
+  })
+
+  it("I24: all windows together grow by the budget at most, each to its own limit, and give everything back", () => {
+    const step = FastCheck.record({
+      index: FastCheck.nat(7),
+      consumed: FastCheck.nat(400 * kib),
+      pause: FastCheck.nat(40),
+      release: FastCheck.nat(30).map((dice) => dice === 0)
+    })
+    FastCheck.assert(
+      FastCheck.property(
+        FastCheck.nat(2 * kib * kib),
+        FastCheck.array(step, { maxLength: 300, size: "max" }),
+        (left, steps) => {
+          const { around, times } = surroundings(left)
+          const windows = Array.from({ length: 8 }, () => ({ window: new CreditWindow(64 * kib), total: 0 }))
+          for (const { consumed, index, pause, release } of steps) {
+            const one = windows[index]
+            if (one === undefined) continue
+            times.now += pause
+            if (release) one.window.release(around.budget)
+            else one.window.consumed(one.total += consumed, kib * kib, around)
+            assert.isAtMost(one.window.size, kib * kib)
+            const grown = windows.reduce((sum, { window }) => sum + window.size - 64 * kib, 0)
+            assert.strictEqual(grown + around.budget.left, left)
+            assert.isAtLeast(around.budget.left, 0)
+          }
+          for (const { window } of windows) window.release(around.budget)
+          assert.strictEqual(around.budget.left, left)
+        }
+      ),
+      { numRuns: 100 }
+    )
+  })
+})
