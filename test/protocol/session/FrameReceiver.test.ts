@@ -12,7 +12,7 @@ const receiver = (window = 64 * kib, granted = window) => {
 
 /** A frame of bytes with this payload; whether there was credit for it. */
 const value = (self: FrameReceiver, size: number): boolean =>
-  !self.count() || self.value(0x0c, size, new Uint8Array(size), 9 + size)
+  !self.count() || self.value(0x0c, size, new Uint8Array(size), size, 9 + size)
 
 describe("FrameReceiver", () => {
   it("I24: takes values while credit is above zero, the last beyond it", () => {

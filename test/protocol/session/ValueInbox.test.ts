@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "fast-check"
 import { type InFrame, ValueInbox } from "../../../src/protocol/session/ValueInbox.ts"
+import { joined, type Payload } from "../../../src/schema/Payload.ts"
 
 const cost = (descriptor: number, size: number): number => (descriptor === 0x04 ? 5 : 9) + size
 
@@ -15,8 +16,13 @@ const value = FastCheck.oneof(
   FastCheck.nat(0xffff_ffff).map((length) => ({ descriptor: 0x0f, length, payload: Uint8Array.of(1) }))
 )
 
-const isSame = (one: Uint8Array | undefined, other: Uint8Array | undefined): boolean =>
-  one === undefined || other === undefined ? one === other : Buffer.compare(one, other) === 0
+const isSame = (one: Payload | undefined, other: Payload | undefined): boolean =>
+  one === undefined || other === undefined ? one === other : Buffer.compare(joined(one), joined(other)) === 0
+
+/** The same bytes in two pieces, as a payload that spans packets comes. */
+const split = (
+  payload: Uint8Array
+): Payload => [payload.slice(0, payload.length / 3), payload.slice(payload.length / 3)]
 
 describe("ValueInbox", () => {
   it("is a queue of values that keep their descriptor, length, payload and cost", () => {
@@ -29,7 +35,7 @@ describe("ValueInbox", () => {
       FastCheck.property(FastCheck.array(act, { maxLength: 300, size: "max" }), (acts) => {
         const inbox = new ValueInbox()
         let model: Array<InFrame> = []
-        const given: Array<readonly [Uint8Array, Uint8Array]> = []
+        const given: Array<readonly [Payload, Uint8Array]> = []
         const take = (): void => {
           const expected = model.shift()
           const taken = inbox.take()
@@ -37,7 +43,7 @@ describe("ValueInbox", () => {
           const { payload: bytes, ...othersExpected } = expected ?? { payload: undefined }
           assert.deepStrictEqual(others, othersExpected)
           assert.isTrue(isSame(payload, bytes))
-          if (taken !== undefined) given.push([taken.payload, taken.payload.slice()])
+          if (taken !== undefined) given.push([taken.payload, joined(taken.payload).slice()])
         }
         for (const act of acts) {
           if (act === "take") take()
@@ -47,8 +53,10 @@ describe("ValueInbox", () => {
             model = []
           } else {
             // The payload belongs to the inbox.
-            inbox.push(act.descriptor, act.length, act.payload.slice())
-            model.push({ ...act, cost: cost(act.descriptor, act.payload.length) })
+            const { descriptor, length, payload } = act
+            const isSplit = descriptor === 0x0c && length % 2 === 1
+            inbox.push(descriptor, length, isSplit ? split(payload) : payload.slice(), payload.length)
+            model.push({ ...act, size: payload.length, cost: cost(descriptor, payload.length) })
           }
           assert.strictEqual(inbox.length, model.length)
         }
@@ -62,8 +70,8 @@ describe("ValueInbox", () => {
   it("I25: the smallest values cost little more memory than their bytes, and keep no packet alive", () => {
     const inbox = new ValueInbox()
     const packet = new Uint8Array(1_373)
-    for (let i = 0; i < 20_000; i++) inbox.push(0x0c, 1, packet.subarray(i % 1_000, i % 1_000 + 1))
-    const buffers = new Set(Array.from({ length: 20_000 }, () => inbox.take()?.payload.buffer))
+    for (let i = 0; i < 20_000; i++) inbox.push(0x0c, 1, packet.subarray(i % 1_000, i % 1_000 + 1), 1)
+    const buffers = new Set(Array.from({ length: 20_000 }, () => joined(inbox.take()?.payload ?? []).buffer))
     assert.isFalse(buffers.has(packet.buffer))
     const kept = Array.from(buffers, (buffer) => buffer?.byteLength ?? 0).reduce((sum, size) => sum + size, 0)
     assert.isAtMost(kept, 20_000 * 8 + 16 * 1024 + 16 * 1024)
@@ -73,14 +81,14 @@ describe("ValueInbox", () => {
   it("large values are not copied", () => {
     const inbox = new ValueInbox()
     const payload = new Uint8Array(1_024)
-    inbox.push(0x0c, 1_024, payload)
+    inbox.push(0x0c, 1_024, payload, 1_024)
     assert.strictEqual(inbox.take()?.payload, payload)
   })
 
   it("drained, it keeps next to nothing for the next value", () => {
     const inbox = new ValueInbox()
     for (let round = 0; round < 3; round++) {
-      for (let i = 0; i < 5_000; i++) inbox.push(0x0c, 0, new Uint8Array(0))
+      for (let i = 0; i < 5_000; i++) inbox.push(0x0c, 0, new Uint8Array(0), 0)
       while (inbox.take() !== undefined);
       const { page } = inbox as unknown as { readonly page: { readonly bytes: Uint8Array } | undefined }
       assert.isAtMost(page?.bytes.length ?? 0, 2 * 1024)
