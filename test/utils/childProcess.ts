@@ -32,6 +32,8 @@ export interface RunningProcess {
   readonly next: (event: string, within?: Duration.Input) => Effect.Effect<ProcessEvent>
   /** The names of all events so far. */
   readonly seen: () => ReadonlyArray<string>
+  /** Everything it printed so far, line by line, as far as its streams are pipes. */
+  readonly printed: () => ReadonlyArray<string>
   /** SIGSTOP and SIGCONT freeze and thaw it. */
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Waits for the end of the process. */
@@ -49,8 +51,8 @@ export interface ProcessOptions {
   readonly args: ReadonlyArray<string>
   /** Events are read from its output and error streams, whichever of them are pipes. */
   readonly stdio: StdioOptions
-  /** How the scope ends it: SIGTERM is followed by SIGKILL five seconds later. */
-  readonly farewell: "SIGTERM" | "SIGKILL"
+  /** How the scope ends it: a signal that it may act upon is followed by SIGKILL five seconds later. */
+  readonly farewell: "SIGTERM" | "SIGINT" | "SIGKILL"
 }
 
 /** Ticks of /proc: 100 a second on every Linux. */
@@ -123,6 +125,7 @@ export const start = Effect.fnUntraced(function*({ args, command, farewell, name
         orDie(`event ${event}`, within)
       ),
     seen: () => names,
+    printed: () => printed,
     signal: (signal) => Effect.sync(() => void child.kill(signal)),
     ended: (within = "20 seconds") => exited.pipe(orDie("end", within)),
     write: (line) => void child.stdin?.write(`${line}\n`),
