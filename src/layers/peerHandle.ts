@@ -1,4 +1,5 @@
 /** `Peer` over the sessions with one process of it. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -131,11 +132,11 @@ export class PeerHandle implements Peer {
     const { waiters } = this.#sessions
     return Stream.suspend(() => {
       let last: PeerLinkState["_tag"] | undefined
-      const next = waiters.until(() => {
+      const next = waiters.until<[PeerLinkState], Cause.Done>(() => {
         const state = this.link()
-        if (state._tag === last) return undefined
+        if (state._tag === last) return this.#sessions.fault === undefined ? undefined : Cause.done()
         last = state._tag
-        return Effect.succeed<[PeerLinkState]>([state])
+        return Effect.succeed([state])
       })
       return Stream.fromPull(Effect.succeed(next))
     })

@@ -58,7 +58,7 @@ export interface Peer {
   /** Waits for the end of the whole relation with the peer and tells why. */
   readonly closed: Effect.Effect<SessionError>
   readonly link: () => PeerLinkState
-  /** Every change of `link`, the present state first. */
+  /** Every change of `link`, the present state first. It ends when everything with the peer does. */
   readonly links: Stream.Stream<PeerLinkState>
   /** How many sessions there are, and what has been dropped, refused or batched, by cause. */
   readonly counts: () => SessionMuxCounts
@@ -89,8 +89,8 @@ export interface Peer {
 export class Causeway extends Context.Service<Causeway, {
   /**
    * The peer, once a link to it is up. Keeps the link up, and makes a new one when it is lost, until the scope closes; then says goodbye
-   * unless somebody else has the same peer. Fails when the peer does not answer or is no Causeway node; tries for as long as no relay
-   * takes the call, so put a deadline around it.
+   * unless somebody else has the same peer. Fails when the peer does not answer, is no Causeway node, or when no relay has taken the call for
+   * `resumeTimeout`: put a deadline around it.
    */
   readonly connect: (address: PeerAddress) => Effect.Effect<Peer, SessionError, Scope.Scope>
   /** The next peer that has called us. The scope is that of `connect`. */

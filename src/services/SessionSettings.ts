@@ -6,10 +6,13 @@ export interface SessionNumbers {
   readonly helloTimeout: number
   /** How long sessions wait for a new link before they end. */
   readonly resumeTimeout: number
-  /** The pause before a lost peer is called again: at first, and at most; it doubles, and up to half of it is random. */
+  /**
+   * The pause before a lost peer is called again: at first, and at most; it doubles, and up to half of it is random. There is none before
+   * the first call after a link.
+   */
   readonly redialPause: number
   readonly maxRedialPause: number
-  /** A peer that calls, or comes back as another process, has to be taken by `accept` or `connect` within this time. */
+  /** A peer that nobody has asked for and `accept` cannot offer has to be taken by `connect` within this time. */
   readonly claimTimeout: number
   /**
    * Frame bytes of one session that may wait for the application: at first (at least 64 KiB), and at most. In between the window follows
