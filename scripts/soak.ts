@@ -2,7 +2,9 @@
  * `npm run soak`: many sessions at once over three relays, while the relay that carries them is killed again and again and the whole link is
  * torn down. Exit code 1 when a stream did not arrive as it was written, a session failed or something was left; 2 for wrong usage.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { parseArgs } from "node:util"
 import * as Soak from "./soak/soak.ts"
 
@@ -50,9 +52,18 @@ if (typeof options === "string") {
   process.exit(2)
 }
 
-const { bytes, kills, links, tears, took, wrong } = await Effect.runPromise(
-  Soak.run(options, (line) => console.log(line))
-)
+// An interrupted run still ends its relays.
+const interruption = new AbortController()
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort())
+
+const exit = await Effect.runPromiseExit(Soak.run(options, (line) => console.log(line)), {
+  signal: interruption.signal
+})
+if (Exit.isFailure(exit)) {
+  process.stderr.write(`${Cause.pretty(exit.cause)}\n`)
+  process.exit(interruption.signal.aborted ? 130 : 1)
+}
+const { bytes, kills, links, tears, took, wrong } = exit.value
 for (const line of wrong.slice(0, 50)) console.log(`WRONG: ${line}`)
 console.log(
   `${options.sessions} sessions, ${(bytes / 1e6).toFixed(1)} MB in ${

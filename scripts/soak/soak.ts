@@ -16,10 +16,11 @@ import * as Streams from "./streams.ts"
 export interface SoakOptions {
   readonly seed: number
   readonly sessions: number
-  /** How long there are faults, milliseconds. */
+  /** How long relays are killed and sessions write, milliseconds. */
   readonly duration: number
   /** Between two kills, milliseconds. */
   readonly killInterval: number
+  /** How often the link is torn down, however long it takes to have one. */
   readonly tears: number
   /** How long after the faults the last stream may end, milliseconds. */
   readonly patience: number
@@ -93,9 +94,9 @@ export const run = Effect.fn("soak")(function*(options: SoakOptions, onProgress:
   })
 
   const faults = Effect.all([
-    Faults.killCarriers([a, b], relays, killInterval, elapsed, done),
+    Effect.timeoutOption(Faults.killCarriers([a, b], relays, killInterval, elapsed, done), duration),
     Faults.tearLinks([a, b], tears, duration, dice, done)
-  ], { concurrency: "unbounded" }).pipe(Effect.timeoutOption(duration))
+  ], { concurrency: "unbounded" })
   const progress = Effect.gen(function*() {
     onProgress(
       `${Math.round(elapsed() / 1_000)} s: ${opened.size} of ${sessions} sessions at their end, ${done.kills} kills, ` +
