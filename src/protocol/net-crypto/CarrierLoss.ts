@@ -29,7 +29,7 @@ export class CarrierLoss {
   #wasEchoLost = false
   /** When the carrier should be tried against its standbys, monotonic milliseconds; Infinity while nothing speaks against it. */
   trialAt = Infinity
-  /** Packets judged and bursts lost on all carriers so far, echoes included: to be compared with what they were. */
+  /** Packets judged, a burst as one, and bursts lost, on all carriers so far and with echoes: to be compared with what they were. */
   packets = 0
   bursts = 0
 
@@ -61,7 +61,6 @@ export class CarrierLoss {
       this.onDelivered(number)
       this.#judged = number
     }
-    this.packets++
     const follows = this.#lastLost !== undefined && number === (this.#lastLost + 1) >>> 0
     this.#lastLost = number
     if (!follows) this.#raise(now + Math.max(minDoubt, 2 * patience))
@@ -72,11 +71,11 @@ export class CarrierLoss {
     const follows = this.#wasEchoLost
     this.#wasEchoLost = isLost
     if (!isLost) return this.#lower(1)
-    this.packets++
     if (!follows) this.#raise(now + minDoubt)
   }
 
   #raise(trialAt: number): void {
+    this.packets++
     this.bursts++
     this.#score += perLoss
     this.trialAt = Math.min(this.trialAt, trialAt)

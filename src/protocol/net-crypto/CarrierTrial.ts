@@ -24,13 +24,22 @@ interface Way {
   /** What has been answered, in the order of asking. */
   readonly answered: Array<boolean>
   newest: number
-  /** So many echoes have been judged, with so many bursts lost. */
+  /** So many echoes have been looked at; of those that count, a burst as one, so many bursts were lost. */
+  seen: number
   judged: number
   bursts: number
   wasLost: boolean
 }
 
-const makeWay = (carrier: number): Way => ({ carrier, answered: [], newest: -1, judged: 0, bursts: 0, wasLost: false })
+const makeWay = (carrier: number): Way => ({
+  carrier,
+  answered: [],
+  newest: -1,
+  seen: 0,
+  judged: 0,
+  bursts: 0,
+  wasLost: false
+})
 
 export class CarrierTrial {
   readonly carrier: number
@@ -72,10 +81,11 @@ export class CarrierTrial {
     this.#asked.delete(echo)
     way.answered[at] = true
     way.newest = Math.max(way.newest, at)
-    while (way.judged < way.answered.length) {
-      const isLost = !way.answered[way.judged]!
-      if (isLost && way.judged > way.newest - overtaken) break
-      way.judged++
+    while (way.seen < way.answered.length) {
+      const isLost = !way.answered[way.seen]!
+      if (isLost && way.seen > way.newest - overtaken) break
+      way.seen++
+      if (!isLost || !way.wasLost) way.judged++
       if (isLost && !way.wasLost) way.bursts++
       way.wasLost = isLost
       if (way === this.#way) this.#losses.onEcho(isLost, now)

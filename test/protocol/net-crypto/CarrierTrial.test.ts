@@ -43,6 +43,10 @@ describe("CarrierTrial", () => {
     for (let seed = 0; seed < 100; seed++) expect(run([both, both, 0.02], seed).better).not.toBe(101)
   })
 
+  it("T33: finds as well that a carrier loses nearly everything, most of it in long runs", () => {
+    expect(share(200, (seed) => run([0.9, 0.02, 0.02], seed, { data: 200 }).better !== undefined)).toBeGreaterThan(0.95)
+  })
+
   it("T33: finds next to never that one is better when all lose 10 %, or all 30 %, or all 1 %", () => {
     for (const one of [0.01, 0.1, 0.3]) {
       const echo = 1 - (1 - one) ** 2
