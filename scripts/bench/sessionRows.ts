@@ -55,11 +55,21 @@ const goodput = async (options: SessionRowOptions): Promise<ReadonlyArray<Row>> 
   return rows
 }
 
+/** Round trips of the link after which the first byte of a new session is to be at the peer, the programs' own time included. */
+const firstByteLimit = 1.2
+
 const firstByte = async ({ crypto, quick }: SessionRowOptions): Promise<ReadonlyArray<Row>> => {
   const { echoed, roundTrip, there } = await Sessions.measureFirstBytes(crypto, quick ? 10 : 30)
   const note = `a round trip of the link: ${roundTrip.toFixed(1)} ms`
+  const value = there / roundTrip
   return [
-    { name: "first byte of a new session, at the peer", value: there / roundTrip, unit: "round trips", note },
+    {
+      name: "first byte of a new session, at the peer",
+      value,
+      unit: "round trips",
+      goal: below(firstByteLimit, value, "round trips"),
+      note
+    },
     { name: "first byte of a new session, and back", value: echoed / roundTrip, unit: "round trips" }
   ]
 }
