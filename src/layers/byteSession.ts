@@ -42,6 +42,9 @@ export class ByteSessionHandle extends SessionHandle implements ByteSession {
     }
     this.state.consume(cost)
     const [first, ...others] = chunks
-    return first === undefined ? undefined : [first, ...others]
+    if (first !== undefined) return [first, ...others]
+    // Frames without bytes give the reader nothing, but their credit is owed all the same.
+    if (cost > 0) mux.touch(this.state)
+    return undefined
   }
 }

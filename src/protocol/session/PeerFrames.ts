@@ -134,7 +134,6 @@ export class PeerFrames {
     const { mux } = this
     const id = frame.sessionId
     const known = mux.sessions.get(id)
-    if (known === undefined && link.takeLeftover(id)) return true
     if (known?.origin === "offered") {
       const violation = known.receive(frame)
       if (violation === undefined) return true

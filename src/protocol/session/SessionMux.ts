@@ -227,8 +227,7 @@ export class SessionMux {
     link.epoch = epoch
     const entries = link.streams.map(() => new Array<Frame.ResumedSession>())
     for (const session of this.sessions.values()) {
-      // A first frame may be on its way over the earlier link, and comes again over this one if it counts there.
-      if (session.untouched && link.earlier === undefined) session.begin()
+      if (session.untouched) session.begin()
       else entries[session.id % link.streams.length]?.push(session.resumeEntry())
     }
     for (const [index, sessions] of entries.entries()) {

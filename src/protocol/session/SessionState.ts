@@ -377,9 +377,8 @@ export class SessionState {
         ? { _tag: "Refused", code: frame.code, detail: frame.message }
         : { _tag: "Reset", code: frame.code, detail: frame.message, byPeer: true }
     )
-    // It forgets the session as soon as it knows that we know.
     this.peerReset = true
-    this.sender.abandon()
+    this.sender.discard()
   }
 }
 

@@ -57,12 +57,13 @@ describe("FrameReceiver", () => {
   })
 
   it("after the end it opens no credit, and needs none", () => {
-    const { self } = receiver()
-    value(self, 10 * kib)
+    const { budget, self } = receiver()
+    value(self, 40 * kib)
     self.count()
     self.closed = true
     const { credit } = self.credit()
-    self.consume(10 * kib + 9)
+    self.consume(40 * kib + 9)
+    assert.strictEqual(budget.left, 1024 * kib)
     assert.strictEqual(self.need, "none")
     assert.strictEqual(self.credit().credit, credit)
     self.tellAgain()
