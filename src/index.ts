@@ -68,6 +68,7 @@ export {
   type ByteSession,
   type MessageOptions,
   type MessageSession,
+  type OpenOptions,
   type Session,
   type SessionOffer,
   type SessionStats,

@@ -9,7 +9,14 @@ import type { SessionState } from "../protocol/session/SessionState.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { Peer, PeerLinkState } from "../services/Causeway.ts"
 import type { NetCryptoPath } from "../services/NetCrypto.ts"
-import type { ByteSession, MessageOptions, MessageSession, SessionOffer, ValueSession } from "../services/Session.ts"
+import type {
+  ByteSession,
+  MessageOptions,
+  MessageSession,
+  OpenOptions,
+  SessionOffer,
+  ValueSession
+} from "../services/Session.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import { ByteSessionHandle } from "./byteSession.ts"
 import * as MessageCodec from "./messageCodec.ts"
@@ -33,24 +40,28 @@ export class PeerHandle implements Peer {
     this.#now = now
   }
 
-  readonly openBytes = (name: string): Effect.Effect<ByteSession, SessionError, Scope.Scope> => {
-    return this.#open(name, (state) => new ByteSessionHandle(this.#sessions, state))
+  readonly openBytes = (name: string, options?: OpenOptions): Effect.Effect<ByteSession, SessionError, Scope.Scope> => {
+    return this.#open(name, options, (state) => new ByteSessionHandle(this.#sessions, state))
   }
 
   readonly open = <A>(
     name: string,
     schema: Schema.Codec<A, unknown>,
-    options?: MessageOptions
+    options?: MessageOptions & OpenOptions
   ): Effect.Effect<MessageSession<A>, SessionError, Scope.Scope> => {
     const codec = MessageCodec.json(schema)
-    return this.#open(name, (state) => new MessageSessionHandle(this.#sessions, state, codec, options))
+    return this.#open(name, options, (state) => new MessageSessionHandle(this.#sessions, state, codec, options))
   }
 
   readonly openValues = (
     name: string,
-    options?: MessageOptions
+    options?: MessageOptions & OpenOptions
   ): Effect.Effect<ValueSession, SessionError, Scope.Scope> => {
-    return this.#open(name, (state) => new MessageSessionHandle(this.#sessions, state, MessageCodec.values, options))
+    return this.#open(
+      name,
+      options,
+      (state) => new MessageSessionHandle(this.#sessions, state, MessageCodec.values, options)
+    )
   }
 
   get accept(): Effect.Effect<SessionOffer, SessionError> {
@@ -148,6 +159,7 @@ export class PeerHandle implements Peer {
 
   #open<S extends SessionHandle>(
     name: string,
+    options: OpenOptions | undefined,
     handle: (state: SessionState) => S
   ): Effect.Effect<S, SessionError, Scope.Scope> {
     const opened = Effect.uninterruptible(Effect.suspend(() => {
@@ -155,7 +167,7 @@ export class PeerHandle implements Peer {
       const session = handle(state)
       return Effect.as(giveUpAtEnd(this.#sessions, [state]), session)
     }))
-    return Effect.tap(opened, (session) => session.accepted)
+    return options?.acceptance === "assumed" ? opened : Effect.tap(opened, (session) => session.accepted)
   }
 
   /** Waits for a link. */

@@ -6,7 +6,7 @@ import type * as Stream from "effect/Stream"
 import type { SessionMuxCounts } from "../protocol/session/sessionMuxOptions.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { NetCryptoPath, PeerAddress } from "./NetCrypto.ts"
-import type { ByteSession, MessageOptions, MessageSession, SessionOffer, ValueSession } from "./Session.ts"
+import type { ByteSession, MessageOptions, MessageSession, OpenOptions, SessionOffer, ValueSession } from "./Session.ts"
 import type { SessionError } from "./SessionError.ts"
 
 /** Whether sessions can send now. `up` names the round trip in milliseconds, once there is a measurement. */
@@ -22,17 +22,20 @@ export interface Peer {
    * Opens a session of bytes and waits until the peer has accepted it, as long as that takes: put a deadline around it. Closing the
    * scope breaks the session off unless both directions have ended. `name`: at most 255 bytes of UTF-8, else a defect.
    */
-  readonly openBytes: (name: string) => Effect.Effect<ByteSession, SessionError, Scope.Scope>
+  readonly openBytes: (
+    name: string,
+    options?: OpenOptions
+  ) => Effect.Effect<ByteSession, SessionError, Scope.Scope>
   /** The same for messages of a type; they travel as JSON. */
   readonly open: <A>(
     name: string,
     schema: Schema.Codec<A, unknown>,
-    options?: MessageOptions
+    options?: MessageOptions & OpenOptions
   ) => Effect.Effect<MessageSession<A>, SessionError, Scope.Scope>
   /** The same for plain values. */
   readonly openValues: (
     name: string,
-    options?: MessageOptions
+    options?: MessageOptions & OpenOptions
   ) => Effect.Effect<ValueSession, SessionError, Scope.Scope>
   /** The next session that the peer opens. */
   readonly accept: Effect.Effect<SessionOffer, SessionError>

@@ -21,6 +21,8 @@ export interface SessionStats {
 export interface Session {
   /** What the opener called it, at most 255 bytes of UTF-8. Empty for a session of `makeSessions`. */
   readonly name: string
+  /** Succeeds once the peer has accepted the session. */
+  readonly accepted: Effect.Effect<void, SessionError>
   /** Half-close: the peer's reading ends after everything written so far. Does not wait. Idempotent. */
   readonly end: Effect.Effect<void>
   /** Succeeds when the peer has received everything written before the call and, after `end`, the end itself. */
@@ -82,6 +84,14 @@ export type ValueSession = MessageSession<SessionValue>
 export interface MessageOptions {
   /** Milliseconds that `receive` waits for a message; as long as it takes by default (row I22). */
   readonly receiveTimeout?: number
+}
+
+export interface OpenOptions {
+  /**
+   * `awaited`, the default: opening waits for the peer and fails when it refuses. `assumed`: it does not wait, and what is written goes at
+   * once, 64 KiB at most before the peer has accepted; a refusal is seen by the first read, or by `accepted`.
+   */
+  readonly acceptance?: "awaited" | "assumed"
 }
 
 /** A session that the peer has opened and that nobody has accepted yet. Exactly one of its methods is to be called, once. */

@@ -18,8 +18,10 @@ export interface InFrame {
 
 /** Payloads below this are copied: a view would keep a whole packet alive for a few bytes. */
 const smallPayload = 1024
+/** And those below this that came in pieces, because somebody will want them in one, and a page costs less than an allocation each. */
+const smallJoined = 8 * 1024
 const firstPage = 64
-const largestPage = 16 * 1024
+const largestPage = 32 * 1024
 /** A drained page above this is not kept for the next value. */
 const largestIdlePage = 2 * 1024
 /** Descriptor, length and size of a packed value. */
@@ -43,7 +45,8 @@ export class ValueInbox {
   /** The payload then belongs to the inbox. */
   push(descriptor: number, length: number, payload: Payload, size: number): void {
     this.length++
-    if (size < smallPayload) return this.pack(descriptor, length, payload, size)
+    const limit = payload instanceof Uint8Array ? smallPayload : smallJoined
+    if (size < limit) return this.pack(descriptor, length, payload, size)
     this.page = undefined
     this.items.push({ descriptor, length, payload, size, cost: valueHeaderSize(descriptor) + size })
   }
@@ -57,7 +60,10 @@ export class ValueInbox {
     const frame = unpack(item)
     if (item.start === item.end) {
       this.items.shift()
-      if (item.bytes.length > largestIdlePage && this.page === item) this.page = undefined
+      if (item.bytes.length > largestIdlePage && this.page === item) {
+        this.page = undefined
+        if (item.end < item.bytes.length / 2) this.nextPage = Math.max(firstPage, this.nextPage / 2)
+      }
     }
     return frame
   }

@@ -1,10 +1,11 @@
 /**
- * A node of a simulated world: the real layers from the relay client up to net_crypto on one machine of the network, and an
- * application on top that calls its peers again and again, accepts everybody, and tells `Streams` what it sees.
+ * A node of a simulated world: the real layers from the relay client up to net_crypto on one machine of the network, and the program of
+ * its world on top. It starts, stops, crashes and loses power when it is told to.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -18,26 +19,20 @@ import type { RelayAddress } from "../../schema/RelayAddress.ts"
 import { ConnectionRegistry, type RelayStatus } from "../../services/ConnectionRegistry.ts"
 import { Entropy } from "../../services/Entropy.ts"
 import { Identity } from "../../services/Identity.ts"
-import { NetCrypto, type NetCryptoConnection, type PeerAddress } from "../../services/NetCrypto.ts"
+import type { PeerAddress } from "../../services/NetCrypto.ts"
 import { type NetCryptoNumbers, NetCryptoSettings } from "../../services/NetCryptoSettings.ts"
 import { RelayTransport } from "../../services/RelayTransport.ts"
 import { ToxCrypto } from "../../services/ToxCrypto.ts"
 import * as EntropySeeded from "../EntropySeeded.ts"
 import type { MemoryNetwork } from "../MemoryNetwork.ts"
-import type { End, Streams } from "./Streams.ts"
 import type { Trace } from "./Trace.ts"
+import type { RunningProgram, Traffic } from "./Traffic.ts"
 import * as WatchedPaths from "./watchedPaths.ts"
-
-/** How long an application waits for a connection, and between two calls, milliseconds. */
-const callTimeout = 10_000
-const callPause = 250
-/** Every so many packets the application answers from inside its receiver. */
-const answerEvery = 61
 
 export interface NodeOptions {
   readonly network: MemoryNetwork["Service"]
-  readonly streams: Streams
   readonly trace: Trace
+  readonly traffic: Pick<Traffic, "start" | "endsSlowly">
   readonly name: string
   readonly seed: number
   readonly identity: KeyPair
@@ -45,8 +40,6 @@ export interface NodeOptions {
   /** The relays it holds on its own account. */
   readonly relays: ReadonlyArray<RelayAddress>
   readonly numbers: NetCryptoNumbers
-  /** The name of a node, by its identity key in hexadecimal. */
-  readonly nameOf: (identity: string) => string
 }
 
 export interface SimulatedNode {
@@ -57,11 +50,9 @@ export interface SimulatedNode {
   readonly address: () => PeerAddress
   /** Whom it calls. */
   readonly callees: Set<SimulatedNode>
-  /** The connection to a peer that works now. */
-  readonly endTo: (peer: SimulatedNode) => End | undefined
   /** The paths that are open, by the peer's DHT key in hexadecimal. */
   readonly paths: () => ReadonlyMap<string, PeerPath>
-  /** With another DHT key: as a node that rotates it. */
+  /** With another DHT key: as a node that rotates it. Does nothing when it is up. */
   readonly start: (dht?: KeyPair) => Effect.Effect<void>
   /** Ends as a program does: peers are told. Returns at once. */
   readonly stop: Effect.Effect<void>
@@ -69,7 +60,7 @@ export interface SimulatedNode {
   readonly crash: Effect.Effect<void>
   /** Its machine loses power: nobody hears anything, not even the relays. */
   readonly powerLoss: Effect.Effect<void>
-  /** Closes all connections and calls nobody any more. */
+  /** Closes everything with all peers and calls nobody any more. */
   readonly sayGoodbye: Effect.Effect<void>
   readonly relayStatus: Effect.Effect<ReadonlyArray<RelayStatus>>
 }
@@ -77,30 +68,34 @@ export interface SimulatedNode {
 interface Running {
   readonly scope: Scope.Closeable
   readonly registry: ConnectionRegistry["Service"]
-  readonly known: Map<NetCryptoConnection, End>
   readonly paths: ReadonlyMap<string, PeerPath>
-  readonly calls: Scope.Closeable
+  readonly program: RunningProgram
+  /** Its machine has no network any more. */
+  readonly unplug: () => void
 }
 
 /** The node, down. It lives at most as long as the scope in which this runs. */
 export const make = Effect.fnUntraced(function*(
   options: NodeOptions
 ): Effect.fn.Return<SimulatedNode, never, ToxCrypto | Scope.Scope> {
-  const { name, network, streams, trace } = options
+  const { name, network, trace, traffic } = options
   const crypto = yield* ToxCrypto
   const world = yield* Effect.scope
   const callees = new Set<SimulatedNode>()
   let dht = options.dht
   let incarnation = 0
   let running: Running | undefined
+  /** The program that is still ending, and whether the next one waits for that. */
+  let ending: Fiber.Fiber<void> | undefined
+  let starting = false
 
-  const layer = (paths: Map<string, PeerPath>) =>
+  const layer = (paths: Map<string, PeerPath>, transport: RelayTransport["Service"]) =>
     NetCryptoLive.layer.pipe(
       Layer.provide(WatchedPaths.layer(paths)),
       Layer.provideMerge(ConnectionRegistryLive.layer),
       Layer.provide(RelayClientLive.layer),
-      Layer.provide(Layer.mergeAll(
-        Layer.succeed(RelayTransport, network.transport(name)),
+      Layer.provideMerge(Layer.mergeAll(
+        Layer.succeed(RelayTransport, transport),
         Layer.succeed(Identity, { identity: options.identity, dht }),
         Layer.succeed(Entropy, EntropySeeded.make(options.seed + incarnation)),
         Layer.succeed(ToxCrypto, crypto),
@@ -109,60 +104,19 @@ export const make = Effect.fnUntraced(function*(
       Layer.fresh
     )
 
-  /** Makes an end of a connection, unless it is one already. */
-  const adopt = (here: Running, connection: NetCryptoConnection): void => {
-    if (here.known.has(connection)) return
-    const peer = options.nameOf(toHex(connection.identityKey))
-    const end = streams.open(name, peer, incarnation, connection)
-    here.known.set(connection, end)
-    connection.handle({
-      onLossless: (payload) => {
-        streams.onLossless(end, payload)
-        if (end.received % answerEvery === 0) streams.send(end, [payload.length])
-      },
-      onLossy: (payload) => streams.onLossy(end, payload),
-      onWritable: () => {
-        trace.count("writable again", name)
-        streams.writable(end)
-      },
-      onClosed: ({ reason }) => {
-        here.known.delete(connection)
-        trace.tally("resent", connection.stats().resentPackets)
-        streams.onClosed(end, reason._tag)
-      }
-    })
-  }
-
-  const call = (netCrypto: NetCrypto["Service"], here: Running, callee: SimulatedNode) =>
-    Effect.suspend(() => netCrypto.connect(callee.address())).pipe(
-      Effect.timeoutOption(callTimeout),
-      Effect.flatMap((connection) => {
-        if (connection._tag === "None") {
-          trace.count("call gave up", `${name} ${callee.name}`)
-          return Effect.void
-        }
-        adopt(here, connection.value)
-        return connection.value.closed
-      }),
-      Effect.catch((error) =>
-        Effect.sync(() => trace.count(`call failed ${error.reason._tag}`, `${name} ${callee.name}`))
-      ),
-      Effect.andThen(Effect.sleep(callPause)),
-      Effect.forever
-    )
-
-  const start = Effect.fnUntraced(function*(newDht?: KeyPair) {
-    if (running !== undefined) return
+  const begin = Effect.fnUntraced(function*(newDht: KeyPair | undefined) {
     dht = newDht ?? dht
     incarnation++
     const scope = yield* Scope.fork(world)
     const paths = new Map<string, PeerPath>()
-    const context = yield* Effect.orDie(Layer.buildWithScope(layer(paths), scope))
-    const netCrypto = Context.get(context, NetCrypto)
+    const transport = network.transport(name)
+    let hasPower = true
+    const plugged: RelayTransport["Service"] = {
+      ...transport,
+      connect: (address) => hasPower ? transport.connect(address) : Effect.never
+    }
+    const context = yield* Effect.orDie(Layer.buildWithScope(layer(paths, plugged), scope))
     const registry = Context.get(context, ConnectionRegistry)
-    const here: Running = { scope, registry, known: new Map(), paths, calls: yield* Scope.fork(scope) }
-    running = here
-    yield* netCrypto.setAcceptPolicy(() => true)
     for (const relay of options.relays) yield* registry.addRelay(relay)
     const carriers = new Map<string, string | undefined>()
     yield* Effect.forkIn(
@@ -178,18 +132,33 @@ export const make = Effect.fnUntraced(function*(
         })),
       scope
     )
-    yield* Effect.forkIn(
-      Effect.forever(Effect.map(netCrypto.accept, (connection) => adopt(here, connection))),
-      here.calls
-    )
-    for (const callee of callees) yield* Effect.forkIn(call(netCrypto, here, callee), here.calls)
+    const program = yield* Scope.provide(traffic.start({ name, incarnation, callees, context }), scope)
+    running = { scope, registry, paths, program, unplug: () => (hasPower = false) }
   })
+
+  const start = (newDht?: KeyPair) =>
+    Effect.suspend(() => {
+      if (running !== undefined || starting) return Effect.void
+      if (!traffic.endsSlowly || ending === undefined || ending.pollUnsafe() !== undefined) return begin(newDht)
+      starting = true
+      const later = Effect.andThen(Fiber.await(ending), Effect.suspend(() => {
+        starting = false
+        return begin(newDht)
+      }))
+      return Effect.asVoid(Effect.forkIn(later, world))
+    })
 
   /** Closes the scope of what runs, without waiting for it. */
   const end = Effect.suspend(() => {
     const scope = running?.scope
     running = undefined
-    return scope === undefined ? Effect.void : Effect.asVoid(Effect.forkIn(Scope.close(scope, Exit.void), world))
+    if (scope === undefined) return Effect.void
+    return Effect.map(Effect.forkIn(Scope.close(scope, Exit.void), world), (fiber) => void (ending = fiber))
+  })
+  /** The same for one that can tell nobody. A program that is killed does not keep the next one waiting. */
+  const kill = Effect.suspend(() => {
+    running?.unplug()
+    return Effect.andThen(end, Effect.sync(() => (ending = undefined)))
   })
   const connections = () => network.connections().filter((connection) => connection.client === name)
 
@@ -203,32 +172,18 @@ export const make = Effect.fnUntraced(function*(
       relays: options.relays
     }),
     callees,
-    endTo: (peer) => {
-      for (const end of running?.known.values() ?? []) if (end.peer === peer.name && end.ended === undefined) return end
-      return undefined
-    },
     paths: () => running?.paths ?? new Map(),
     start,
     stop: end,
     crash: Effect.suspend(() => {
       for (const connection of connections()) connection.reset()
-      return end
+      return kill
     }),
     powerLoss: Effect.suspend(() => {
       for (const connection of connections()) connection.freeze()
-      return end
+      return kill
     }),
-    sayGoodbye: Effect.suspend(() => {
-      const here = running
-      if (here === undefined) return Effect.void
-      return Effect.gen(function*() {
-        yield* Effect.forkIn(Scope.close(here.calls, Exit.void), world)
-        for (const end of here.known.values()) {
-          end.isClosing = true
-          yield* end.connection.close
-        }
-      })
-    }),
+    sayGoodbye: Effect.suspend(() => running?.program.sayGoodbye ?? Effect.void),
     relayStatus: Effect.suspend(() => running?.registry.relays ?? Effect.succeed([]))
   }
 })

@@ -13,11 +13,11 @@ import { monotonicMillis } from "../../layers/monotonicMillis.ts"
 import { RelaySettings } from "../../services/RelaySettings.ts"
 import type { ToxCrypto } from "../../services/ToxCrypto.ts"
 import * as RelayTransportMemory from "../RelayTransportMemory.ts"
-import { actions, release } from "./actions.ts"
+import { faults } from "./actions.ts"
 import * as Resources from "./Resources.ts"
 import * as Sleeping from "./sleeping.ts"
-import type { End } from "./Streams.ts"
 import type { Counts } from "./Trace.ts"
+import type { Pair } from "./Traffic.ts"
 import * as World from "./World.ts"
 
 export interface WorldReport {
@@ -73,7 +73,7 @@ const simulate = Effect.fnUntraced(function*(seed: number, onLine: ((line: strin
 
   yield* disturb(world)
   const settledAfter = yield* settle(world)
-  world.streams.checkDelivered()
+  world.traffic.checkSettled()
   for (const relay of world.relays) {
     const clients = yield* relay.clients
     if (clients > world.nodes.length) world.violations.push(`I4 ${relay.name} has ${clients} clients`)
@@ -105,7 +105,8 @@ const simulate = Effect.fnUntraced(function*(seed: number, onLine: ((line: strin
 
 /** Sends and faults at random moments. */
 const disturb = Effect.fnUntraced(function*(world: World.World) {
-  const { dice, faultTime, streams, trace } = world
+  const { dice, faultTime, trace, traffic } = world
+  const actions = [...traffic.actions, ...faults]
   // The first moments belong to the connections: a world that never connects proves little.
   let passed = dice.between(0, 3_000)
   yield* TestClock.adjust(passed)
@@ -118,7 +119,7 @@ const disturb = Effect.fnUntraced(function*(world: World.World) {
       trace.count(next.name)
       yield* effect
     }
-    streams.checkBudget()
+    traffic.checkBudget()
     yield* checkSockets(world)
     const step = dice.chance(0.3) ? 0 : dice.between(1, 2 * pause)
     passed += step
@@ -140,7 +141,7 @@ const checkSockets = Effect.fnUntraced(function*({ network, violations }: World.
 
 /** Ends every fault, and then waits until all pairs are connected and everything sent has arrived. */
 const settle = Effect.fnUntraced(function*(world: World.World) {
-  const { network, nodes, pairs, relays, streams, trace } = world
+  const { network, nodes, pairs, relays, trace, traffic } = world
   trace.note("peace")
   for (const connection of network.connections()) connection.thaw()
   for (const heal of world.partitions) heal()
@@ -152,55 +153,38 @@ const settle = Effect.fnUntraced(function*(world: World.World) {
   yield* TestClock.adjust(1)
   for (const relay of relays) yield* relay.start
   for (const node of nodes) yield* node.start()
-  for (const end of streams.ends) release(world, end)
+  traffic.release()
   for (const sleeper of Sleeping.asleep(world)) {
     trace.count("wake")
     yield* Sleeping.change(world, sleeper, "wake")
   }
 
-  const probed = new Set<End>()
-  const isWell = ({ a, b }: World.Pair): boolean => {
-    const ends = [a.endTo(b), b.endTo(a)] as const
-    for (const end of ends) {
-      if (end === undefined || probed.has(end)) continue
-      probed.add(end)
-      streams.send(end, [200, 1_300, 20])
-    }
-    const [there, back] = ends
-    if (there === undefined || back === undefined || there.receiver !== back || back.receiver !== there) return false
-    return isDelivered(there) && isDelivered(back)
-  }
+  const unwell = Effect.filter(pairs, (pair) => Effect.map(traffic.isWell(pair), (isWell) => !isWell))
   for (let passed = 0; passed < settleTimeout; passed += 250) {
     // All of them each time: a look also sends the probe.
-    const ill = pairs.filter((pair) => !isWell(pair))
+    const ill = yield* unwell
     if (ill.length === 0) {
       trace.count("settled")
       return passed
     }
     yield* TestClock.adjust(250)
   }
-  for (const { a, b } of pairs.filter((pair) => !isWell(pair))) {
-    const states = [a.endTo(b), b.endTo(a)].map((end) =>
-      end === undefined
-        ? "no connection"
-        : `#${end.stream} ${end.accepted.length} accepted, ${end.receiver?.received ?? 0} arrived`
-    )
+  for (const pair of yield* unwell) {
+    const { a, b } = pair
     const held = yield* Effect.forEach([a, b], relaysOf)
     world.violations.push(
-      `liveness: ${a.name} and ${b.name} after 30 s of peace: ${states.join("; ")}; ${held.join("; ")}`
+      `liveness: ${a.name} and ${b.name} after 30 s of peace: ${traffic.describe(pair)}; ${held.join("; ")}`
     )
   }
   return settleTimeout
 })
 
 /** What a node's relays are doing, for whoever reads of a failure. */
-const relaysOf = (node: World.Pair["a"]): Effect.Effect<string> =>
+const relaysOf = (node: Pair["a"]): Effect.Effect<string> =>
   Effect.map(node.relayStatus, (relays) => {
     const words = relays.map(({ online, relay, state, tied }) => `${relay.host} ${state._tag} ${online}/${tied}`)
     return `relays of ${node.name}, peers online/tied: ${words.join(", ")}`
   })
-
-const isDelivered = (end: End): boolean => end.backlog.length === 0 && end.accepted.length === end.receiver?.received
 
 /** All applications close everything; then no relay may be tied to anybody any more. */
 const sayGoodbye = Effect.fnUntraced(function*(world: World.World) {
@@ -223,7 +207,7 @@ const sayGoodbye = Effect.fnUntraced(function*(world: World.World) {
     if (tied.length === 0) break
   }
   for (const tie of tied) world.violations.push(`I4 without any connection a relay is tied: ${tie}`)
-  for (const end of world.openEnds()) world.violations.push(`I2 #${end.stream} was closed and not told so`)
+  world.traffic.checkEnded()
 })
 
 /** Ends all nodes and relays, while time passes. */

@@ -18,6 +18,11 @@ export class Trace {
     this.#onLine = onLine
   }
 
+  /** The time of the world, milliseconds. */
+  get now(): number {
+    return this.#millis()
+  }
+
   /** Adds one line. */
   note(text: string): void {
     const line = `${this.#millis()} ${text}`

@@ -1,25 +1,19 @@
 /**
- * What can happen in a simulated world, each with how often. An action chooses its victim by the dice and also arranges its end; it returns
- * undefined where it does not apply. New features of the library get new rows here.
+ * What can go wrong in every simulated world, each with how often; what the programs do is their traffic's. An action chooses its victim by
+ * the dice and also arranges its end. New features of the library get new rows here.
  */
 import * as Effect from "effect/Effect"
 import type { RelayFault } from "../RelayFaults.ts"
-import { maxSize } from "./Payload.ts"
+import type { Action } from "./Action.ts"
 import type { SimulatedRelay } from "./SimulatedRelay.ts"
 import * as Sleeping from "./sleeping.ts"
 import type { World } from "./World.ts"
 
-export interface Action {
-  readonly name: string
-  readonly weight: number
-  readonly apply: (world: World) => Effect.Effect<void> | undefined
-}
-
 /** Mostly short, sometimes long, milliseconds. */
-const duration = ({ dice }: World): number => dice.chance(0.7) ? dice.between(50, 1_500) : dice.between(1_500, 7_000)
+export const duration = ({ dice }: World): number => dice.chance(0.7) ? dice.between(50, 1_500) : dice.between(1_500, 7_000)
 
 /** The end of a fault, as an event of its own. */
-const over = (world: World, name: string, end: () => void): Effect.Effect<void> =>
+export const over = (world: World, name: string, end: () => void): Effect.Effect<void> =>
   Effect.sync(() => {
     world.trace.count(name)
     end()
@@ -78,41 +72,7 @@ const nodeGoes = (
     return Effect.andThen(node[how], world.later(away, back))
   })
 
-export const actions: ReadonlyArray<Action> = [
-  action("send", 30, (world) => {
-    const end = world.dice.pick(world.openEnds())
-    if (end === undefined) return undefined
-    const { dice } = world
-    const sizes = Array.from(
-      { length: dice.chance(0.8) ? dice.between(1, 20) : dice.between(20, 120) },
-      () => dice.chance(0.5) ? dice.between(1, 100) : dice.between(100, maxSize)
-    )
-    return Effect.sync(() => world.streams.send(end, sizes))
-  }),
-  action("send lossy", 8, (world) => {
-    const end = world.dice.pick(world.openEnds())
-    if (end === undefined) return undefined
-    return Effect.sync(() => {
-      for (let i = world.dice.between(1, 12); i > 0; i--) world.streams.sendLossy(end, world.dice.between(1, maxSize))
-    })
-  }),
-  action("hold", 3, (world) => {
-    const end = world.dice.pick(world.openEnds())
-    if (end === undefined || end.isHeld) return undefined
-    return Effect.suspend(() => {
-      end.isHeld = true
-      end.connection.hold(true)
-      return world.later(duration(world), Effect.sync(() => release(world, end)))
-    })
-  }),
-  action("close connection", 1, (world) => {
-    const end = world.dice.pick(world.openEnds())
-    if (end === undefined) return undefined
-    return Effect.suspend(() => {
-      end.isClosing = true
-      return end.connection.close
-    })
-  }),
+export const faults: ReadonlyArray<Action> = [
   onRelay("relay stops", 2, (world, relay) => Effect.andThen(relay.stop, relayComesBack(world, relay))),
   onRelay("relay crashes", 3, (world, relay) => Effect.andThen(relay.crash, relayComesBack(world, relay))),
   action("connection reset", 4, (world) => {
@@ -199,12 +159,3 @@ export const actions: ReadonlyArray<Action> = [
     return Effect.andThen(node.crash, world.later(world.dice.between(50, 2_000), node.start(keys)))
   })
 ]
-
-/** Lets a held receiver go on, unless it is over. */
-export const release = (world: World, end: World["streams"]["ends"][number]): void => {
-  if (!end.isHeld) return
-  end.isHeld = false
-  if (end.ended !== undefined) return
-  world.trace.count("released")
-  end.connection.hold(false)
-}

@@ -1,9 +1,15 @@
 /**
  * What enough worlds together must have seen: a simulation that never exercises something says nothing about it. Names are those of `Trace`.
  */
-import { actions } from "./actions.ts"
+import * as Actions from "./actions.ts"
+import { actions as packetActions } from "./packetTraffic.ts"
+import { actions as sessionActions } from "./sessionActions.ts"
 
-export const faults: ReadonlyArray<string> = actions.map(({ name }) => name)
+export const faults: ReadonlyArray<string> = [
+  ...packetActions.map(({ name }) => name),
+  ...sessionActions.map(({ name }) => name),
+  ...Actions.faults.map(({ name }) => name)
+]
 
 export const transitions: ReadonlyArray<string> = [
   "RelayConnected",
@@ -27,7 +33,46 @@ export const transitions: ReadonlyArray<string> = [
   "relay duplicated",
   "relay reordered",
   "relay delayed",
-  "relay lies"
+  "relay lies",
+  "peer met",
+  "peer shared",
+  "peer call failed",
+  "peer lost LinkLost",
+  "peer lost PeerRestarted",
+  "peer lost SessionRefused",
+  "link made",
+  "link ended ClosedHere",
+  "link ended PeerClosed",
+  "link ended PeerRestarted",
+  "link ended PeerTimedOut",
+  "sessions Down",
+  "goodbye sent",
+  "goodbye received",
+  "session bytes",
+  "session messages",
+  "session values",
+  "session made",
+  "session written",
+  "session write waited",
+  "session read",
+  "session delivered",
+  "half-closed",
+  "session refused",
+  "session refused as busy",
+  "offer withdrawn",
+  "session given up",
+  "session ended closed",
+  "session ended SessionRefused",
+  "session ended SessionReset",
+  "session ended PeerRestarted",
+  "session ended LinkLost",
+  "datagram sent",
+  "datagram dropped",
+  "datagram received",
+  "window grown",
+  "credit came early",
+  "late frame ignored",
+  "pong"
 ]
 
 export const recoveries: ReadonlyArray<string> = [
@@ -42,5 +87,11 @@ export const recoveries: ReadonlyArray<string> = [
   "node back",
   "relay started again",
   "established again",
+  "sessions Up",
+  "sessions resumed",
+  "session outlived its link",
+  "frame sent again",
+  "frame received again",
+  "peer met again",
   "settled"
 ]

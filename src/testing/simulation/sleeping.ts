@@ -18,8 +18,8 @@ export interface Sleeper {
 }
 
 /** One or both ends of a connection that works; undefined when there is none, or it sleeps already. */
-export const chooseForSleep = ({ dice, openEnds, nodes }: World): ReadonlyArray<Sleeper> | undefined => {
-  const end = dice.pick(openEnds())
+export const chooseForSleep = ({ dice, nodes, traffic }: World): ReadonlyArray<Sleeper> | undefined => {
+  const end = dice.pick(traffic.connected())
   const isBoth = dice.chance(0.5)
   const node = nodes.find(({ name }) => name === end?.node)
   const peer = nodes.find(({ name }) => name === end?.peer)

@@ -263,7 +263,8 @@ describe("SessionMux, bad input", () => {
     const values = Array.from({ length: 6_000 }, () => session.take())
     const buffers = new Set(values.map((value) => joined(value?.payload ?? []).buffer))
     const kept = Array.from(buffers, (buffer) => buffer?.byteLength ?? 0).reduce((sum, size) => sum + size, 0)
-    assert.isAtMost(kept, 6_000 * 8 + 16 * 1024)
+    // The last page may be nearly empty.
+    assert.isAtMost(kept, 6_000 * 8 + 32 * 1024)
   })
 
   it("I25: frames without bytes are bounded by the credit and give it back when they are taken", () => {
