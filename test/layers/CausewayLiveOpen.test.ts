@@ -44,7 +44,7 @@ describe("a session whose acceptance is assumed", () => {
       const session = yield* a.peer.openBytes("early", { acceptance: "assumed" })
       const offer = yield* b.peer.accept
       yield* offer.refuse(7, "not here")
-      for (const effect of [session.read, session.accepted]) {
+      for (const effect of [Effect.asVoid(session.read), session.accepted]) {
         const error = yield* Effect.flip(effect)
         assert.strictEqual(error._tag, "SessionError")
         if (error._tag === "SessionError") assert.deepInclude(error.reason, { _tag: "SessionRefused", code: 7 })
