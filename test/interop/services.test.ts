@@ -1,6 +1,7 @@
 /**
- * Programs that know nothing of Causeway reach services that know nothing of it, through `causeway forward`, three tox-bootstrapd and
- * `causeway listen --forward`: web, shell and database, with their own clients.
+ * Programs that know nothing of Causeway reach services that know nothing of it, through `causeway forward`, three relays and
+ * `causeway listen --forward`: web, shell and database, with their own clients. The relays are tox-bootstrapd, except where many small
+ * requests are made: it wakes 33 times a second, and would be all that is measured.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -10,6 +11,7 @@ import { createHash, randomBytes, randomFillSync } from "node:crypto"
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs"
 import * as Http from "node:http"
 import * as Path from "node:path"
+import * as Processes from "../utils/processes.ts"
 import * as ClientProgram from "./clientProgram.ts"
 import * as Command from "./command.ts"
 import { type ForwardedPort, forwardedPort } from "./forwardedPort.ts"
@@ -104,7 +106,8 @@ describe("nginx through a forwarded port", () => {
         const nginx = yield* Nginx.start(httpPort)
         const page = randomBytes(2_000)
         writeFileSync(Path.join(nginx.files, "page"), page)
-        const way = yield* forwardedPort(httpPort, relayPorts)
+        const relays = yield* Effect.forEach(relayPorts, (port) => Processes.relay("ours", port))
+        const way = yield* forwardedPort(httpPort, relays)
         assert.strictEqual(yield* download(way.port, "/page", () => undefined), sha256(page))
 
         const kept = yield* bench(way.port, "-k")
@@ -128,7 +131,8 @@ describe("nginx through a forwarded port", () => {
       Effect.gen(function*() {
         const nginx = yield* Nginx.start(httpPort)
         const original = makeFile(Path.join(nginx.files, "large"), downloadSize)
-        const way = yield* forwardedPort(httpPort, relayPorts)
+        const relays = yield* Effect.forEach(relayPorts, Stock.start)
+        const way = yield* forwardedPort(httpPort, relays)
         let arrived = 0
         const downloading = yield* Effect.forkScoped(download(way.port, "/large", (bytes) => {
           arrived = bytes
@@ -137,7 +141,7 @@ describe("nginx through a forwarded port", () => {
           Effect.repeat({ until: (isSo) => isSo, schedule: Schedule.spaced("5 millis") }),
           Effect.timeout("60 seconds")
         )
-        const carrier = yield* Stock.busiest(way.relays)
+        const carrier = yield* Stock.busiest(relays)
         yield* carrier.kill
         assert.isBelow(arrived, downloadSize, "it was over before the relay was killed")
         assert.strictEqual(yield* Effect.timeout(Fiber.join(downloading), "120 seconds"), original)
@@ -151,7 +155,8 @@ describe("OpenSSH through a forwarded port", () => {
   it.live("runs commands, copies files both ways and holds a terminal", () =>
     Effect.gen(function*() {
       const sshd = yield* Ssh.start(sshPort)
-      const way = yield* forwardedPort(sshPort, relayPorts)
+      const relays = yield* Effect.forEach(relayPorts, Stock.start)
+      const way = yield* forwardedPort(sshPort, relays)
       const run = (...args: ReadonlyArray<string>) => sshd.ssh(way.port, sshd.host, ...args)
 
       const told = yield* ClientProgram.outcome(run("echo out; echo err >&2; exit 7"))
@@ -190,7 +195,7 @@ describe("OpenSSH through a forwarded port", () => {
       yield* terminal.say("\u0003")
       yield* terminal.hear("ready> ")
       // A relay after the other dies under the open session, whichever of them carries it.
-      for (const [at, relay] of way.relays.entries()) {
+      for (const [at, relay] of relays.entries()) {
         yield* relay.kill
         yield* terminal.say(`echo $((${at} + 100)) relays\r`)
         yield* terminal.hear(`${at + 100} relays\r\n`)
@@ -209,7 +214,8 @@ describe("PostgreSQL through a forwarded port", () => {
   it.live("takes 100,000 rows, gives them back, and keeps transactions apart", () =>
     Effect.gen(function*() {
       const postgres = yield* Postgres.start(databasePort)
-      const way = yield* forwardedPort(databasePort, relayPorts)
+      const relays = yield* Effect.forEach(relayPorts, Stock.start)
+      const way = yield* forwardedPort(databasePort, relays)
       const psql = postgres.psql(way.port)
       const ask = (...lines: ReadonlyArray<string>) =>
         Effect.map(ClientProgram.output(psql, `${lines.join("\n")}\n`), (printed) => printed.toString("utf8"))
