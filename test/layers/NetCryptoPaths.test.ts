@@ -1,12 +1,11 @@
 /** What net_crypto makes of the relays below it: changes of carrier, stalls, back-pressure, and its own event loop standing still. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { type End, join, node, type NodeOptions, numbered, numberOf } from "../utils/cryptoNode.ts"
 import * as FakeWire from "../utils/FakeWire.ts"
+import { withPauses } from "../utils/pausingClock.ts"
 
 const range = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 const reasons = ({ errors }: End) => errors.map(({ reason }) => reason._tag)
@@ -202,25 +201,6 @@ describe("NetCryptoLive over several relays", () => {
       assert.isAtLeast(ends.a.writable, 1)
       assert.deepStrictEqual(ends.b.lossless.map(numberOf), range(taken + 50))
     }))
-
-  /** Runs with a clock whose sleeps end only after `to` when they should end between `from` and `to`: nothing of ours runs then. */
-  const withPauses = <A, E, R>(
-    body: (pause: (after: number, length: number) => void) => Effect.Effect<A, E, R>
-  ) =>
-    Effect.gen(function*() {
-      const clock = yield* Clock.Clock
-      let [from, to] = [Infinity, Infinity]
-      const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-      const pausing = Effect.suspend(() =>
-        now() >= from && now() < to ? clock.sleep(Duration.millis(to - now())) : Effect.void
-      )
-      const lagging: Clock.Clock = { ...clock, sleep: (duration) => Effect.andThen(clock.sleep(duration), pausing) }
-      const pause = (after: number, length: number): void => {
-        from = now() + after
-        to = from + length
-      }
-      return yield* body(pause).pipe(Effect.provideService(Clock.Clock, lagging))
-    })
 
   it.effect("our event loop stands still for 3 s: nobody is suspected or timed out", () =>
     withPauses((pause) =>

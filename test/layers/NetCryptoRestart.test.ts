@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { collect, forkNow, join, node, numbered, numberOf, within } from "../utils/cryptoNode.ts"
 import * as FakeWire from "../utils/FakeWire.ts"
+import { withPauses } from "../utils/pausingClock.ts"
 
 const range = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 const reasons = ({ errors }: { readonly errors: ReadonlyArray<{ readonly reason: { readonly _tag: string } }> }) =>
@@ -139,6 +140,96 @@ describe("NetCryptoLive and peers that come back", () => {
           for (const relay of [0, 1]) wire.setRelay(relay, true)
           yield* TestClock.adjust(5_000)
           assert.deepStrictEqual([reasons(ends.a), reasons(ends.b)], [[], []], `broken at ${delay}`)
+        }))
+      }
+    }))
+
+  /** The callee closes, and its goodbye is lost with all its relays; the caller has data for it, and finds it nowhere. */
+  const abandoned = Effect.gen(function*() {
+    const { a, b, ends, wire } = yield* connected()
+    const setRelays = (isUp: boolean) => [0, 1].map((relay) => wire.setRelay(relay, isUp, b.at))
+    yield* TestClock.adjust(1_000)
+    wire.fate = ({ from }) => from === b.at.id ? "lose" : "deliver"
+    setRelays(false)
+    yield* ends.b.connection.close
+    wire.fate = () => "deliver"
+    ends.a.connection.trySend(numbered(1))
+    const again = Effect.fnUntraced(function*(limit: number) {
+      const atB = yield* forkNow(b.netCrypto.accept)
+      const atA = yield* forkNow(a.netCrypto.accept)
+      setRelays(true)
+      collect(yield* within(atB, limit))
+      collect(yield* within(atA, 100))
+      assert.deepStrictEqual(reasons(ends.a), ["PeerRestarted"])
+    })
+    return { again }
+  })
+
+  it.effect("a goodbye that is lost with all relays: the peer is called anew as soon as it can be asked", () =>
+    Effect.gen(function*() {
+      const { again } = yield* abandoned
+      yield* TestClock.adjust(2_000)
+      yield* again(1_000)
+    }))
+
+  it.effect("the same when our event loop stands still while the peer is being asked", () =>
+    withPauses((pause) =>
+      Effect.gen(function*() {
+        for (let after = 10; after < 1_000; after += 90) {
+          yield* Effect.scoped(Effect.gen(function*() {
+            const { again } = yield* abandoned
+            pause(300 + after, 700)
+            yield* TestClock.adjust(2_000)
+            yield* again(1_000)
+          }))
+        }
+      })
+    ))
+
+  it.effect("it stands still while a peer is being asked that is still there: the session goes on", () =>
+    withPauses((pause) =>
+      Effect.gen(function*() {
+        for (let after = 0; after < 1_000; after += 70) {
+          yield* Effect.scoped(Effect.gen(function*() {
+            const { b, ends, wire } = yield* connected()
+            const setRelays = (isUp: boolean) => [0, 1].map((relay) => wire.setRelay(relay, isUp, b.at))
+            yield* TestClock.adjust(1_000)
+            setRelays(false)
+            ends.a.connection.trySend(numbered(1))
+            // It ends before or after the relays are back.
+            pause(300 + after, 700)
+            yield* TestClock.adjust(1_200)
+            setRelays(true)
+            yield* TestClock.adjust(5_000)
+            assert.deepStrictEqual([reasons(ends.a), reasons(ends.b)], [[], []], `still after ${after}`)
+            assert.deepStrictEqual(ends.b.lossless.map(numberOf), [1])
+          }))
+        }
+      })
+    ))
+
+  it.effect("the session is heard once more after it was asked, then the peer closes unheard: it is called anew", () =>
+    Effect.gen(function*() {
+      for (let late = 20; late < 200; late += 30) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const { a, b, ends, wire } = yield* connected()
+          yield* TestClock.adjust(1_000)
+          wire.fate = ({ bytes, from }) => from === b.at.id && bytes[0] === 27 ? "hold" : "lose"
+          wire.outOfBandOnly = true
+          wire.refresh()
+          const before = wire.log.length
+          const isAsked = () =>
+            wire.log.slice(before).some(({ bytes, from, outOfBand }) =>
+              outOfBand && from === a.at.id && bytes[0] === 24
+            )
+          for (let waited = 0; !isAsked() && waited < 400; waited++) yield* TestClock.adjust(1)
+          assert.isTrue(isAsked())
+          yield* TestClock.adjust(late)
+          wire.release(wire.held.at(-1)!)
+          yield* ends.b.connection.close
+          wire.fate = () => "deliver"
+          yield* within(yield* forkNow(b.netCrypto.accept), 1_500)
+          assert.deepStrictEqual(reasons(ends.a), ["PeerRestarted"], `${late} ms after the question`)
         }))
       }
     }))

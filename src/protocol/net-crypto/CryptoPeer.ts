@@ -231,7 +231,8 @@ export class CryptoPeer implements PeerPathEvents {
       return this.#send(this.#attempt, this.path)
     }
     const isSilent = now >= this.#suspectAt(session)
-    if (!isSilent && this.#attempt !== undefined && !this.#attempt.isHandshake) this.#forgetAttempt()
+    const isNeedless = !isSilent || this.#silence.isRefuted(session.lastReceivedAt)
+    if (isNeedless && this.#attempt !== undefined && !this.#attempt.isHandshake) this.#forgetAttempt()
     if (isSilent && this.#attempt === undefined) {
       this.#attempt = this.#question(now)
       this.#silence.asked(now)

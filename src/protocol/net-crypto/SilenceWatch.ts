@@ -42,6 +42,11 @@ export class SilenceWatch {
     this.#askedAt = now
   }
 
+  /** Whether the session was heard since: then whatever silence follows is another one, and the peer is asked anew. */
+  isRefuted(heard: number): boolean {
+    return heard >= this.#askedAt
+  }
+
   /** The suspected peer answered a cookie request. */
   answered(cookie: Uint8Array, now: number): void {
     this.#cookie ??= { bytes: cookie.slice(), at: now + grace }
@@ -55,11 +60,15 @@ export class SilenceWatch {
     const cookie = this.#cookie
     if (cookie === undefined || now < cookie.at) return undefined
     this.#cookie = undefined
-    return heard >= this.#askedAt ? undefined : cookie.bytes
+    return this.isRefuted(heard) ? undefined : cookie.bytes
   }
 
-  /** Our event loop did not run for this long. */
+  /**
+   * Our event loop did not run for this long. The question moves with the time at which the session was heard, or it would look as
+   * if the session had answered.
+   */
   excuse(lag: number): void {
+    this.#askedAt += lag
     if (this.#cookie !== undefined) this.#cookie.at += lag
     if (this.#offlineSince !== undefined) this.#offlineSince += lag
   }

@@ -67,6 +67,24 @@ describe("SilenceWatch", () => {
     expect([idle.provenAt, idle.suspectAt(0)]).toEqual([Infinity, 2_500])
   })
 
+  it("such time does not make an old packet of the session younger than the question", () => {
+    const watch = new SilenceWatch()
+    watch.asked(4_000)
+    watch.excuse(1_000)
+    watch.answered(cookie, 5_000)
+    expect([watch.isRefuted(4_999), watch.isRefuted(5_000)]).toEqual([false, true])
+    expect(watch.proof(5_250, 4_700)).toEqual(cookie)
+  })
+
+  it("a question is refuted by what is heard after it, and by nothing while there is none", () => {
+    const watch = new SilenceWatch()
+    expect(watch.isRefuted(1e9)).toBe(false)
+    watch.asked(4_000)
+    expect([watch.isRefuted(3_999), watch.isRefuted(4_000)]).toEqual([false, true])
+    watch.asked(4_500)
+    expect(watch.isRefuted(4_200)).toBe(false)
+  })
+
   it("reset forgets the answer, not where the peer is", () => {
     const watch = new SilenceWatch()
     watch.online(false, 1_000)
