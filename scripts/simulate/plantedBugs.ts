@@ -8,6 +8,7 @@ import { ReplayWindow } from "../../src/protocol/net-crypto/ReplayWindow.ts"
 import { SendWindow } from "../../src/protocol/net-crypto/SendWindow.ts"
 import { ConnectionTable } from "../../src/protocol/registry/ConnectionTable.ts"
 import { PeerSlots, type Slot } from "../../src/protocol/registry/PeerSlots.ts"
+import { plantedSessionBugs } from "./plantedSessionBugs.ts"
 
 /** Plants a mistake for the rest of the process. */
 export const plantedBugs: Readonly<Record<string, () => void>> = {
@@ -117,7 +118,8 @@ export const plantedBugs: Readonly<Record<string, () => void>> = {
   /** What a peer sends over a relay that only it knows is ignored: a mistake that this simulation once found in the library. */
   "deaf-to-strangers": () => {
     CryptoPeer.prototype.onUnboundPacket = () => undefined
-  }
+  },
+  ...plantedSessionBugs
 }
 
 let wrongCarrier = 0

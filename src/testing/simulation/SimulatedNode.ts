@@ -141,10 +141,13 @@ export const make = Effect.fnUntraced(function*(
       if (running !== undefined || starting) return Effect.void
       if (!traffic.endsSlowly || ending === undefined || ending.pollUnsafe() !== undefined) return begin(newDht)
       starting = true
-      const later = Effect.andThen(Fiber.await(ending), Effect.suspend(() => {
-        starting = false
-        return begin(newDht)
-      }))
+      const later = Effect.andThen(
+        Fiber.await(ending),
+        Effect.suspend(() => {
+          starting = false
+          return begin(newDht)
+        })
+      )
       return Effect.asVoid(Effect.forkIn(later, world))
     })
 

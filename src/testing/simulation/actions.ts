@@ -10,7 +10,8 @@ import * as Sleeping from "./sleeping.ts"
 import type { World } from "./World.ts"
 
 /** Mostly short, sometimes long, milliseconds. */
-export const duration = ({ dice }: World): number => dice.chance(0.7) ? dice.between(50, 1_500) : dice.between(1_500, 7_000)
+export const duration = ({ dice }: World): number =>
+  dice.chance(0.7) ? dice.between(50, 1_500) : dice.between(1_500, 7_000)
 
 /** The end of a fault, as an event of its own. */
 export const over = (world: World, name: string, end: () => void): Effect.Effect<void> =>
