@@ -4,65 +4,24 @@
  */
 import type { SessionValue } from "../../schema/SessionValue.ts"
 import type { Peer } from "../../services/Causeway.ts"
-import type { Session } from "../../services/Session.ts"
 import type { SessionErrorReason } from "../../services/SessionError.ts"
-import type { SessionNumbers } from "../../services/SessionSettings.ts"
 import * as Content from "./sessionContent.ts"
+import {
+  endName,
+  isFinished,
+  type Kind,
+  nameOf,
+  otherOf,
+  type Relation,
+  type SessionEnd,
+  stateOf
+} from "./SessionEnd.ts"
 import type { Trace } from "./Trace.ts"
-
-export type Kind = "bytes" | "messages" | "values" | "made"
-type Reason = SessionErrorReason["_tag"]
-
-/** Everything that a process of a node has with a process of a peer, from the first link to the end of all sessions. */
-export interface Relation {
-  readonly number: number
-  readonly node: string
-  readonly peer: string
-  readonly incarnation: number
-  readonly handle: Peer
-  /** The peer's side of it, once a session has shown which it is. */
-  partner: Relation | undefined
-  /** How often there has been a link. */
-  links: number
-  /** Sessions of `makeSessions` so far, in order. */
-  readonly made: Array<SessionEnd>
-  /** The application has ended it. */
-  isLeft: boolean
-  ended: Reason | undefined
-}
-
-/** One end of a session. Its number is the flow of what it sends. Amounts are bytes in sessions of bytes, else messages. */
-export interface SessionEnd {
-  readonly number: number
-  readonly kind: Kind
-  readonly relation: Relation
-  /** Begun in peace, to see whether sessions work. */
-  readonly isProbe: boolean
-  /** The link over which it began, as the number of those before. */
-  readonly link: number
-  /** The end that the peer has. */
-  other: SessionEnd | undefined
-  session: Session | undefined
-  /** Sizes of messages, by their place; what was to be sent, what was accepted, and what the peer is known to have. */
-  readonly sizes: Array<number>
-  offered: number
-  accepted: number
-  delivered: number
-  hasEnded: boolean
-  /** How it was broken off here. */
-  brokenOff: { readonly code: number; readonly message: string } | undefined
-  received: number
-  receivedBytes: number
-  datagramsSent: number
-  readonly datagrams: Set<number>
-  /** How reading ended, and the whole session. `given up`: with the scope, before anything else. */
-  readEnded: "done" | "given up" | Reason | undefined
-  ended: "closed" | "given up" | Reason | undefined
-}
 
 export interface SessionsHost {
   readonly trace: Trace
-  readonly numbers: SessionNumbers
+  /** Whether a node takes so few sessions that peers meet the limit. */
+  readonly isOftenBusy: boolean
   /** Whether a link may be absent for longer than sessions wait. */
   readonly mayLoseLinks: boolean
   readonly isRunning: (node: string, incarnation: number) => boolean
@@ -71,12 +30,6 @@ export interface SessionsHost {
 
 /** What a scope says to the peer when it gives a session up. */
 export const givenUp = { code: 0, message: "given up" }
-/** The largest frame of the simulation, bytes with all headers: what may go beyond a window. */
-export const maxFrame = 48 * 1024
-
-/** The largest write, bytes: what may go beyond the send buffer and the window. */
-const maxBatch = 600 * 1024
-
 export class Sessions {
   readonly relations: Array<Relation> = []
   readonly ends: Array<SessionEnd> = []
@@ -317,7 +270,7 @@ export class Sessions {
         if (refusal !== undefined && refusal.code === reason.code && refusal.message === reason.detail) return true
         if (reason.code === 1 && reason.detail === "no more sessions") {
           this.#trace.count("session refused as busy", endName(end))
-          return this.#host.numbers.maxIncomingSessions < 100
+          return this.#host.isOftenBusy
         }
         return isPeerOver
       }
@@ -327,37 +280,6 @@ export class Sessions {
         return isPeerOver || this.#host.mayLoseLinks
       default:
         return false
-    }
-  }
-
-  /** I3: what waits for readers and for the link is within windows, their budget, and the send buffer. */
-  checkBudget(): void {
-    const { initialWindow, maxIncomingSessions, maxWindow, sendBuffer, windowBudget } = this.#host.numbers
-    const first = Math.max(64 * 1024, initialWindow)
-    const kept = new Map<Relation, { unread: number; sessions: number }>()
-    const incoming = new Map<Relation, number>()
-    for (const end of this.ends) {
-      if (end.session === undefined || end.ended !== undefined) continue
-      const { bytesDelivered, bytesIn, bytesOut } = end.session.stats()
-      const unread = bytesIn - end.receivedBytes
-      if (unread > Math.max(first, maxWindow) + maxFrame) {
-        this.#violate(`I3 ${endName(end)} keeps ${unread} bytes unread`)
-      }
-      const unsent = bytesOut - bytesDelivered
-      if (unsent > sendBuffer + Math.max(first, maxWindow) + maxBatch) {
-        this.#violate(`I3 ${endName(end)} keeps ${unsent} bytes for the peer`)
-      }
-      const total = kept.get(end.relation) ?? { unread: 0, sessions: 0 }
-      kept.set(end.relation, { unread: total.unread + unread, sessions: total.sessions + 1 })
-      if (end.kind === "made" || end.other === undefined || end.other.number > end.number) continue
-      incoming.set(end.relation, (incoming.get(end.relation) ?? 0) + 1)
-    }
-    for (const [relation, { sessions, unread }] of kept) {
-      const limit = windowBudget + sessions * (first + maxFrame)
-      if (unread > limit) this.#violate(`I3 ${nameOf(relation)} keeps ${unread} bytes unread, and ${limit} are allowed`)
-    }
-    for (const [relation, count] of incoming) {
-      if (count > maxIncomingSessions) this.#violate(`I3 ${nameOf(relation)} has ${count} sessions of the peer`)
     }
   }
 
@@ -415,28 +337,4 @@ export class Sessions {
   }
 }
 
-/** Whether it has ended and, if there has been a session, whether everything in it has been read. */
-export const isFinished = (end: SessionEnd): boolean =>
-  end.ended !== undefined && (end.session === undefined || end.readEnded !== undefined)
-
-/** The other end, also of a made session in which nothing has come yet. */
-export const otherOf = (end: SessionEnd): SessionEnd | undefined =>
-  end.other ?? (end.kind === "made" ? end.relation.partner?.made[end.relation.made.indexOf(end)] : undefined)
-
 const lost = (at: number, end: SessionEnd): string => at < end.received ? "doubled" : "lost or reordered"
-
-export const nameOf = ({ incarnation, node, number, peer }: Relation): string =>
-  `${node}.${incarnation}->${peer}@${number}`
-
-export const endName = (end: SessionEnd): string => `${nameOf(end.relation)}#${end.number} ${end.kind}`
-
-/** For whoever reads of a failure. */
-export const stateOf = (end: SessionEnd): string => {
-  const flow = ({ accepted, hasEnded, offered }: SessionEnd, reader: SessionEnd | undefined) =>
-    `${reader?.received ?? 0}/${accepted}/${offered}${hasEnded ? "." : ""}`
-  const other = otherOf(end)
-  const back = other === undefined ? "?" : flow(other, end)
-  return `${endName(end)} read/accepted/offered ${
-    flow(end, other)
-  }, back ${back}, reading ${end.readEnded}, other ${other?.ended}`
-}

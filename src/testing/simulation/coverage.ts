@@ -52,6 +52,8 @@ export const transitions: ReadonlyArray<string> = [
   "session messages",
   "session values",
   "session made",
+  "acceptance awaited",
+  "acceptance assumed",
   "session written",
   "session write waited",
   "session read",

@@ -10,8 +10,9 @@ import type { ByteSession, MessageSession, Session } from "../../services/Sessio
 import type { SessionError } from "../../services/SessionError.ts"
 import type { Dice } from "./Dice.ts"
 import * as Content from "./sessionContent.ts"
+import type { SessionEnd } from "./SessionEnd.ts"
 import type { Plan } from "./sessionPlans.ts"
-import type { SessionEnd, Sessions } from "./Sessions.ts"
+import type { Sessions } from "./Sessions.ts"
 import type { Trace } from "./Trace.ts"
 
 export interface LifeOptions {

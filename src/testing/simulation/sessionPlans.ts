@@ -1,6 +1,6 @@
 /** What one end of a session is going to do, thrown by the dice. Times are milliseconds, sizes bytes. */
 import type { Dice } from "./Dice.ts"
-import type { Kind } from "./Sessions.ts"
+import type { Kind } from "./SessionEnd.ts"
 
 export interface Write {
   /** Waited before it. */
@@ -17,6 +17,8 @@ export interface Write {
 export type Ending = "end" | "end in peace" | "reset" | "leave"
 
 export interface Plan {
+  /** Whether the opener waits for the peer before it writes. */
+  readonly acceptance: "awaited" | "assumed"
   readonly writes: ReadonlyArray<Write>
   readonly ending: Ending
   /** How long reading stops, now and then: none, a little, or until there is peace. */
@@ -25,6 +27,7 @@ export interface Plan {
 
 /** What a probe of a settled world does. */
 export const plain: Plan = {
+  acceptance: "awaited",
   writes: [{ pause: 0, sizes: [2_000], awaitsDelivery: false, datagrams: [] }],
   ending: "end",
   reader: "quick"
@@ -49,6 +52,7 @@ export const make = (dice: Dice, kind: Kind): Plan => {
     datagrams: dice.chance(0.2) ? Array.from({ length: dice.between(1, 4) }, () => dice.between(0, 1_000)) : []
   }))
   return {
+    acceptance: dice.chance(0.4) ? "assumed" : "awaited",
     writes,
     ending: dice.weighted(
       [

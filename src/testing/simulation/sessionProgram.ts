@@ -17,9 +17,10 @@ import type { SessionError } from "../../services/SessionError.ts"
 import { type SessionNumbers, SessionSettings } from "../../services/SessionSettings.ts"
 import type { Dice } from "./Dice.ts"
 import { Line } from "./sessionContent.ts"
+import { type Kind, nameOf, type Relation, type SessionEnd } from "./SessionEnd.ts"
 import * as Life from "./sessionLife.ts"
 import * as Plans from "./sessionPlans.ts"
-import { type Kind, nameOf, type Relation, type SessionEnd, type Sessions } from "./Sessions.ts"
+import type { Sessions } from "./Sessions.ts"
 import type { SimulatedNode } from "./SimulatedNode.ts"
 import type { Trace } from "./Trace.ts"
 import type { Machine, RunningProgram } from "./Traffic.ts"
@@ -124,11 +125,13 @@ export const start = Effect.fnUntraced(function*(
         const end = sessions.open(relation, kind, plan === Plans.plain)
         if (relation.ended !== undefined) return Effect.sync(() => (sessions.onGivenUp(end), end))
         const called = sessions.sessionName(end)
+        const { acceptance } = plan
+        trace.count(`acceptance ${acceptance}`, called)
         const carrier = kind === "bytes"
-          ? Effect.map(peer.openBytes(called), (session) => Life.ofBytes(lifeOptions, end, session))
+          ? Effect.map(peer.openBytes(called, { acceptance }), (session) => Life.ofBytes(lifeOptions, end, session))
           : kind === "messages"
-          ? Effect.map(peer.open(called, Line), (session) => Life.ofLines(lifeOptions, end, session))
-          : Effect.map(peer.openValues(called), (session) => Life.ofValues(lifeOptions, end, session))
+          ? Effect.map(peer.open(called, Line, { acceptance }), (session) => Life.ofLines(lifeOptions, end, session))
+          : Effect.map(peer.openValues(called, { acceptance }), (session) => Life.ofValues(lifeOptions, end, session))
         return Effect.as(fork(lives, begin(end, plan, carrier)), end)
       })
 

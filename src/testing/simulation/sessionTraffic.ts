@@ -5,9 +5,11 @@ import { type SessionNumbers, SessionSettings } from "../../services/SessionSett
 import { on } from "./Action.ts"
 import type { Dice } from "./Dice.ts"
 import { actions } from "./sessionActions.ts"
+import * as Budget from "./sessionBudget.ts"
+import { isFinished, nameOf, type SessionEnd, stateOf } from "./SessionEnd.ts"
 import * as Plans from "./sessionPlans.ts"
 import * as SessionProgram from "./sessionProgram.ts"
-import { isFinished, nameOf, type SessionEnd, Sessions, stateOf } from "./Sessions.ts"
+import { Sessions } from "./Sessions.ts"
 import type { Pair, Traffic } from "./Traffic.ts"
 import type { WatchedLink } from "./watchedLinks.ts"
 import type { WorldBasis } from "./World.ts"
@@ -40,7 +42,13 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
   const defaults = yield* SessionSettings
   const numbers = numbersOf(dice, defaults)
   const mayLoseLinks = numbers.resumeTimeout < defaults.resumeTimeout
-  const sessions = new Sessions({ trace, numbers, mayLoseLinks, isRunning, violate })
+  const sessions = new Sessions({
+    trace,
+    isOftenBusy: numbers.maxIncomingSessions < defaults.maxIncomingSessions,
+    mayLoseLinks,
+    isRunning,
+    violate
+  })
   const links = new Set<WatchedLink>()
   const peers = new Set<SessionProgram.KnownPeer>()
   const peace = yield* Deferred.make<void>()
@@ -87,7 +95,7 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
       ),
     endsSlowly: true,
     connected: () => Array.from(links),
-    checkBudget: () => sessions.checkBudget(),
+    checkBudget: () => Budget.check(sessions.ends, numbers, violate),
     release: () => {
       for (const link of links) link.catchUp()
       Deferred.doneUnsafe(peace, Effect.void)
