@@ -6,7 +6,7 @@ import { on } from "./Action.ts"
 import type { Dice } from "./Dice.ts"
 import { actions } from "./sessionActions.ts"
 import * as Budget from "./sessionBudget.ts"
-import { isFinished, nameOf, type SessionEnd, stateOf } from "./SessionEnd.ts"
+import { isFinished, nameOf, type Relation, type SessionEnd, stateOf } from "./SessionEnd.ts"
 import * as Plans from "./sessionPlans.ts"
 import * as SessionProgram from "./sessionProgram.ts"
 import { Sessions } from "./Sessions.ts"
@@ -23,6 +23,12 @@ const small = {
   maxFramePayload: 3_000,
   replyBacklog: 2_048
 }
+
+/**
+ * A session that was broken off while nobody knew whether the peer had heard of it is forgotten when a second link tells the same. After
+ * so many looks there is one.
+ */
+const patience = 8
 
 /** A probe of a pair, from each side. */
 interface Probe {
@@ -53,6 +59,8 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
   const peers = new Set<SessionProgram.KnownPeer>()
   const peace = yield* Deferred.make<void>()
   const probes = new Map<string, Probe>()
+  // Looks at pairs that are well but for sessions that are over and not forgotten.
+  const looks = new Map<Relation, number>()
 
   const peerOf = (node: Pair["a"], peer: Pair["a"]): SessionProgram.KnownPeer | undefined =>
     Array.from(peers).find(({ relation }) =>
@@ -82,8 +90,14 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
     }
     const areProbed = [yield* isProbed(there), yield* isProbed(back)]
     if (areProbed.includes(false)) return false
-    const isOver = unfinished(a.name, b.name).length === 0
-    return isOver && there.relation.handle.counts().sessions === 0 && back.relation.handle.counts().sessions === 0
+    if (unfinished(a.name, b.name).length > 0) return false
+    const isForgotten = [there, back].every(({ relation }) => relation.handle.counts().sessions === 0)
+    if (!isForgotten && looks.get(there.relation) === patience) {
+      trace.count("forgotten with the next link", nameOf(there.relation))
+      for (const link of links) if (link.node === a.name && link.peer === b.name) yield* link.close
+    }
+    looks.set(there.relation, (looks.get(there.relation) ?? 0) + 1)
+    return isForgotten
   })
 
   return {
