@@ -42,7 +42,12 @@ export const json = <A>(schema: Schema.Codec<A, unknown>): MessageCodec<A> => {
 
 /** Plain values, as they are. */
 export const values: MessageCodec<SessionValue> = {
+  // Bytes are what most values are, and need no table.
   encode: (value) => {
+    if (value._tag === "Bytes") {
+      const { bytes } = value
+      return Result.succeed({ descriptor: bytesDescriptor, length: bytes.length, payload: bytes })
+    }
     try {
       return Result.succeed(encodeValue(value))
     } catch (error) {
@@ -50,5 +55,10 @@ export const values: MessageCodec<SessionValue> = {
       throw error
     }
   },
-  decode: ({ descriptor, length, payload }) => Result.succeed(decodeValue(descriptor, length, joined(payload)))
+  decode: ({ descriptor, length, payload }) => {
+    const bytes = joined(payload)
+    return Result.succeed(
+      descriptor === bytesDescriptor ? { _tag: "Bytes", bytes } : decodeValue(descriptor, length, bytes)
+    )
+  }
 }

@@ -32,8 +32,10 @@ export class MessageSessionHandle<A> extends SessionHandle implements MessageSes
     return Effect.suspend(() => {
       const values: Array<EncodedValue> = []
       for (const message of messages) {
-        const encoded = Result.flatMap(this.#codec.encode(message), (value) => this.checkSize(value))
+        const encoded = this.#codec.encode(message)
         if (Result.isFailure(encoded)) return Effect.fail(this.invalid("Sent", encoded.failure))
+        const problem = this.sizeProblem(encoded.success)
+        if (problem !== undefined) return Effect.fail(this.invalid("Sent", problem))
         values.push(encoded.success)
       }
       return this.whenRoom(() => {
@@ -75,12 +77,10 @@ export class MessageSessionHandle<A> extends SessionHandle implements MessageSes
     return first === undefined ? undefined : [first, ...others]
   }
 
-  private checkSize(value: EncodedValue): Result.Result<EncodedValue, string> {
+  private sizeProblem(value: EncodedValue): string | undefined {
     const size = prefixedHeaderSize + value.payload.length
     const { maxFrameSize } = this.owner.numbers
-    return size > maxFrameSize
-      ? Result.fail(`it takes ${size} bytes, at most ${maxFrameSize} are allowed`)
-      : Result.succeed(value)
+    return size > maxFrameSize ? `it takes ${size} bytes, at most ${maxFrameSize} are allowed` : undefined
   }
 
   private invalid(direction: "Sent" | "Received", detail: string): SessionError {
