@@ -112,10 +112,14 @@ export class PeerLinks {
       const connection = this.#connection
       if (connection === undefined || mux.fault !== undefined) return Effect.void
       mux.goAway(code, message)
+      // Before our Resume nothing is sent, so there is nothing to acknowledge.
+      const begun = sessions.waiters.until(() =>
+        mux.link === undefined || mux.link.epoch !== undefined ? Effect.void : undefined
+      )
       // Room for what still waits comes with acknowledgements of what does not.
-      const drained: Effect.Effect<void, NetCryptoError> = Effect.andThen(
-        connection.drained,
-        Effect.suspend(() => mux.isIdle ? connection.drained : drained)
+      const drained: Effect.Effect<void, NetCryptoError> = connection.drained.pipe(
+        Effect.andThen(begun),
+        Effect.andThen(Effect.suspend(() => mux.isIdle ? connection.drained : drained))
       )
       return Effect.ignore(Effect.timeoutOption(drained, drainTimeout))
     }).pipe(
@@ -178,12 +182,12 @@ export class PeerLinks {
     })
   }
 
-  #muxOf(connection: NetCryptoConnection, instanceId: Uint8Array): SessionMux {
+  #muxOf(connection: NetCryptoConnection, instanceId: Uint8Array): SessionMux | undefined {
     const { sessions } = this
-    if (this.#connection === connection) {
-      this.#greeted = true
-      this.#redialPause = 0
-    }
+    // Replaced before its hello came: the peer has begun the next link, or is about to.
+    if (this.#connection !== connection) return undefined
+    this.#greeted = true
+    this.#redialPause = 0
     if (sessions.peerInstance !== undefined && !equalBytes(sessions.peerInstance, instanceId)) {
       const isOver = this.isEnding
       sessions.mux.fail({ _tag: "PeerRestarted" })

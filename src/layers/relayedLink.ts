@@ -11,8 +11,8 @@ import type { NetCryptoError } from "../services/NetCryptoError.ts"
 
 /** Who the link is for. Plain synchronous calls. */
 export interface RelayedLinkOwner {
-  /** The sessions with the process that this hello names. */
-  readonly muxOf: (instanceId: Uint8Array) => SessionMux
+  /** The sessions with the process that this hello names. Undefined: the connection is no longer wanted, and whatever it brings is nothing. */
+  readonly muxOf: (instanceId: Uint8Array) => SessionMux | undefined
   /** The peer broke the rules before there were sessions. */
   readonly onViolation: (detail: string) => void
   /** The connection is over; called once. */
@@ -39,6 +39,7 @@ export const attach = (connection: NetCryptoConnection, instanceId: Uint8Array, 
     switch (input._tag) {
       case "Hello": {
         const mux = owner.muxOf(input.hello.instanceId.slice())
+        if (mux === undefined) return
         const link = mux.attach([stream], () => connection.stats().roundTrip)
         attached = { mux, link }
         mux.dropped.ignoredPackets += ignoredPackets
