@@ -28,6 +28,9 @@ export interface End {
   receivedBytes: number
   /** Packets that could not be accepted yet, and where the application has stopped or ended it. */
   backlog: Array<number>
+  /** It is sending, and is to look again because it was told to meanwhile. */
+  sending: boolean
+  again: boolean
   isHeld: boolean
   isClosing: boolean
   ended: NetCryptoErrorReason["_tag"] | undefined
@@ -80,6 +83,8 @@ export class Streams {
       received: 0,
       receivedBytes: 0,
       backlog: [],
+      sending: false,
+      again: false,
       isHeld: false,
       isClosing: false,
       ended: undefined
@@ -96,8 +101,19 @@ export class Streams {
     this.writable(end)
   }
 
-  /** Sends what waits, as far as it is accepted. */
+  /** Sends what waits, as far as it is accepted. A call within a call only looks again: numbers are given in one place at a time. */
   writable(end: End): void {
+    end.again = end.sending
+    if (end.sending) return
+    end.sending = true
+    do {
+      end.again = false
+      this.#sendBacklog(end)
+    } while (end.again)
+    end.sending = false
+  }
+
+  #sendBacklog(end: End): void {
     while (end.backlog.length > 0 && end.ended === undefined) {
       // Taken and recorded first: the call may bring answers, and more sends, before it returns.
       const size = Math.max(Payload.headerSize, end.backlog.shift()!)
