@@ -41,7 +41,8 @@ export class NetCryptoChannel implements NetCryptoConnection {
   readonly trySend = (payload: Uint8Array): boolean => {
     check(payload, firstLosslessId, lastLosslessId)
     const sent = this.#session.trySend(payload)
-    this.wake()
+    // The timer may run at once and find room: whoever has not been told yet that there was none would miss it.
+    if (sent) this.wake()
     return sent
   }
 

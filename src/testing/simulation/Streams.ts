@@ -124,6 +124,7 @@ export class Streams {
         end.accepted.pop()
         end.acceptedBytes -= size
         end.backlog.unshift(size)
+        if (end.again) this.#violate(`I2 ${name(end)} was told of room before it knew that there was none`)
         return this.#trace.count("send buffer full", name(end))
       }
       this.#trace.tally("sent")
