@@ -1,0 +1,59 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { PublicKey } from "../schema/Bytes.ts"
+import type { IpEndpoint } from "../schema/IpEndpoint.ts"
+import type { DirectError } from "./DirectError.ts"
+import type { DirectStream } from "./DirectTransport.ts"
+
+/** Who dialled a stream of a link: known on both sides, by proof (row M06). */
+export type DirectRole = "dialled" | "accepted"
+
+/** N parallel streams to one peer, all proven and acknowledged. `streams[i]` is stream `i` on both sides. */
+export interface DirectLink {
+  readonly identityKey: PublicKey
+  readonly streams: ReadonlyArray<DirectStream>
+  readonly roles: ReadonlyArray<DirectRole>
+}
+
+/** An announced connection: what both sides know of an attempt before either dials. */
+export interface DirectAttempt {
+  readonly identityKey: PublicKey
+  /** 16 bytes, drawn by the side that announced it. */
+  readonly attempt: Uint8Array
+  /** Where the peer says it listens; judged by `DirectLinks` according to `DirectSettings.allowPrivate`. May be empty. */
+  readonly endpoints: ReadonlyArray<IpEndpoint>
+  /** Ours was the request, or the peer's. */
+  readonly announcedBy: "us" | "peer"
+}
+
+/**
+ * Direct links to peers: dialled, accepted, or both at once. It knows who is expected, and closes whatever is not (rows M07 to M15). What
+ * goes over a link is `Causeway`'s and `PeerConnectionBuilder`'s business.
+ *
+ * In any race the greater identity decides which connection of a stream survives, and acknowledges it; so exactly one does. A link is given
+ * to the lower side when the greater has begun to use it: its first bytes wait in the streams.
+ */
+export class DirectLinks extends Context.Service<DirectLinks, {
+  /** Where this node can be dialled now: the machine's addresses when it listens on all of them; empty without a listener. At most 8. */
+  readonly endpoints: Effect.Effect<ReadonlyArray<IpEndpoint>>
+  /**
+   * Carries an announced attempt out (design, "Upgrade"): expects the peer and dials it, the greater identity at once, the lower after
+   * `lowerDialDelay`. The first call for an attempt is the only one that counts. Closing the scope closes the streams.
+   */
+  readonly meet: (attempt: DirectAttempt) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
+  /** Notes that the peer may call for this attempt, before it is told of it. `meet` takes it over; it expires by itself. */
+  readonly expect: (
+    attempt: Pick<DirectAttempt, "identityKey" | "attempt" | "announcedBy">
+  ) => Effect.Effect<void, DirectError>
+  /** In a static group: dials a peer that includes us. Tries all endpoints; the addresses are the application's and are not judged. */
+  readonly dial: (
+    identityKey: PublicKey,
+    endpoints: ReadonlyArray<IpEndpoint>
+  ) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
+  /** In a static group: the next link that this peer dials. While it waits, and only then, the peer's calls are expected. */
+  readonly accept: (identityKey: PublicKey) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
+  /** Every caller that was turned away, and why: `Unexpected`, `Expired`, `Replayed`, `WrongDirection`, `HandshakeFailed`. Bounded, the oldest go first. */
+  readonly rejections: Stream.Stream<DirectError>
+}>()("causeway/services/DirectLinks") {}

@@ -1,0 +1,77 @@
+import * as Context from "effect/Context"
+
+/** Which links may carry the sessions with a peer. */
+export type PathPolicy =
+  /** Relays first, a direct link as soon as there can be one. */
+  | "auto"
+  /** Relays only: no address of ours is ever told, and no call answered or made outside of them. */
+  | "relayed"
+  /** Direct links only: relays carry the exchange of addresses and nothing else. */
+  | "direct"
+
+/** Numbers of direct links. Durations are milliseconds. */
+export interface DirectNumbers {
+  /** For peers that nothing else was said about. */
+  readonly policy: PathPolicy
+  /** Parallel streams of one link, 1 to 64. The smaller number of the two sides counts. */
+  readonly parallelism: number
+  /** From the connected socket to the acknowledged hello. */
+  readonly handshakeTimeout: number
+  /** For one endpoint of the peer to answer the dial. */
+  readonly dialTimeout: number
+  /** For a whole attempt: all endpoints, both sides. At most `expectationLifetime`. */
+  readonly attemptTimeout: number
+  /** How much later than the greater identity the lower one dials. */
+  readonly lowerDialDelay: number
+  /** How long an announced connection is expected. */
+  readonly expectationLifetime: number
+  /** Expected connections in all, and of one peer. */
+  readonly maxExpectations: number
+  readonly maxExpectationsPerPeer: number
+  /** Unfinished handshakes of callers, in all and from one address. */
+  readonly maxPendingHandshakes: number
+  readonly maxPendingPerAddress: number
+  /** The pause before another attempt: at first, and at most; it doubles, and up to half of it is random. */
+  readonly directRetryMin: number
+  readonly directRetryMax: number
+  /** A direct link with data outstanding that brings nothing for max(3 round trips, this), after a probe, has stalled. */
+  readonly stallTimeout: number
+  /** How often a direct link that is otherwise silent is asked for a sign of life. */
+  readonly idleProbeInterval: number
+  /** How long the relays have to be without use before they sleep. */
+  readonly quietPeriod: number
+  /** How long sleeping relays may take to wake before net_crypto begins anew. */
+  readonly wakeTimeout: number
+  /** Keeps the relays awake beside a direct link, for the fastest way back. */
+  readonly warmRelay: boolean
+  /** Whether endpoints that a peer names may be private or loopback addresses. Those of tickets always may. */
+  readonly allowPrivate: boolean
+  /** How often the machine's addresses are looked at: when they change, a direct link is tried at once. */
+  readonly addressInterval: number
+}
+
+/** Settings of direct links; the defaults are the design's. */
+export const DirectSettings = Context.Reference<DirectNumbers>("causeway/services/DirectSettings", {
+  defaultValue: () => ({
+    policy: "auto",
+    parallelism: 1,
+    handshakeTimeout: 5_000,
+    dialTimeout: 5_000,
+    attemptTimeout: 10_000,
+    lowerDialDelay: 3_000,
+    expectationLifetime: 20_000,
+    maxExpectations: 1_024,
+    maxExpectationsPerPeer: 4,
+    maxPendingHandshakes: 256,
+    maxPendingPerAddress: 16,
+    directRetryMin: 1_000,
+    directRetryMax: 60_000,
+    stallTimeout: 400,
+    idleProbeInterval: 5_000,
+    quietPeriod: 5_000,
+    wakeTimeout: 2_000,
+    warmRelay: false,
+    allowPrivate: false,
+    addressInterval: 5_000
+  })
+})
