@@ -120,6 +120,8 @@ export class Streams {
       const sequence = end.accepted.length
       end.accepted.push(size)
       end.acceptedBytes += size
+      // Earlier calls within calls are answered by this round.
+      end.again = false
       if (!end.connection.trySend(Payload.make(Payload.losslessId, end.stream, sequence, size))) {
         end.accepted.pop()
         end.acceptedBytes -= size
