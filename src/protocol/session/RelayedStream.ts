@@ -56,6 +56,8 @@ export type RelayedInput =
   | { readonly _tag: "Hello"; readonly hello: LinkHello }
   /** The next bytes of the peer's stream. */
   | { readonly _tag: "Bytes"; readonly bytes: Uint8Array }
+  /** Link control of a peer that has said hello. */
+  | { readonly _tag: "Control"; readonly control: Exclude<LinkControl, LinkHello> }
   /** Another id, or link control of a later version, which must not end the link. */
   | { readonly _tag: "Ignored" }
   | { readonly _tag: "Violation"; readonly detail: string }
@@ -68,7 +70,8 @@ export class RelayedStream implements LinkOutput {
   readonly hold: (held: boolean) => void
   private readonly trySend: (packet: Uint8Array) => boolean
   private readonly packer = new LinkPacker()
-  private greeting: Uint8Array | undefined
+  /** Link control that waits for room, our hello first. */
+  private readonly controls: Array<Uint8Array>
   /** How many packets of the packer have been sent. */
   private sent = 0
 
@@ -78,7 +81,7 @@ export class RelayedStream implements LinkOutput {
     readonly trySend: (packet: Uint8Array) => boolean
     readonly hold: (held: boolean) => void
   }) {
-    this.greeting = LinkControl.encode(options.hello)
+    this.controls = [LinkControl.encode(options.hello)]
     this.trySend = options.trySend
     this.hold = options.hold
   }
@@ -91,12 +94,14 @@ export class RelayedStream implements LinkOutput {
     this.packer.flush()
   }
 
+  /** Sends link control, in order, before stream bytes that wait. Only to a peer that has said hello. */
+  control(control: Exclude<LinkControl, LinkHello>): void {
+    this.controls.push(LinkControl.encode(control))
+    this.sendControls()
+  }
+
   send(): boolean {
-    if (this.greeting !== undefined) {
-      if (!this.trySend(this.greeting)) return false
-      this.greeting = undefined
-    }
-    if (!this.ready) return false
+    if ((this.controls.length > 0 && !this.sendControls()) || !this.ready) return false
     const packets = this.packer.packets
     for (;;) {
       const packet = packets[this.sent]
@@ -117,9 +122,24 @@ export class RelayedStream implements LinkOutput {
     }
     if (packet[0] !== linkControlId) return ignored
     const decoded = LinkControl.decode(packet)
-    if (Result.isFailure(decoded) || decoded.success._tag !== "LinkHello" || this.ready) return ignored
-    if (decoded.success.version === 0) return { _tag: "Violation", detail: "a hello of version 0" }
+    if (Result.isFailure(decoded)) return ignored
+    const control = decoded.success
+    if (control._tag !== "LinkHello") return this.ready ? { _tag: "Control", control } : ignored
+    if (this.ready) return ignored
+    if (control.version === 0) return { _tag: "Violation", detail: "a hello of version 0" }
     this.ready = true
-    return { _tag: "Hello", hello: decoded.success }
+    return { _tag: "Hello", hello: control }
+  }
+
+  /** Sends the link control that waits for room, and nothing else. False: there is no room yet. */
+  sendControls(): boolean {
+    for (;;) {
+      // Taken out first: sending may bring packets, and answers to them, before it returns.
+      const control = this.controls.shift()
+      if (control === undefined) return true
+      if (this.trySend(control)) continue
+      this.controls.unshift(control)
+      return false
+    }
   }
 }

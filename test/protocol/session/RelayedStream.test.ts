@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "fast-check"
 import { LinkPacker, RelayedStream } from "../../../src/protocol/session/RelayedStream.ts"
-import { LinkHello } from "../../../src/schema/LinkControl.ts"
+import { LinkHello, Park, ParkAck } from "../../../src/schema/LinkControl.ts"
 import { hello } from "../../utils/muxPair.ts"
 
 const join = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(Buffer.concat(chunks))
@@ -111,5 +111,37 @@ describe("RelayedStream", () => {
       Uint8Array.of(200)
     ]
     for (const packet of others) assert.deepStrictEqual(link.receive(packet), { _tag: "Ignored" })
+  })
+
+  it("passes link control on once the peer has said hello, and ignores it before", () => {
+    const link = stream()
+    assert.deepStrictEqual(link.receive(ParkAck.encode(ParkAck.make({}))), { _tag: "Ignored" })
+    link.receive(LinkHello.encode(hello(2)))
+    const control = Park.make({ nextPacketNumber: 7 })
+    assert.deepStrictEqual(link.receive(Park.encode(control)), { _tag: "Control", control })
+  })
+
+  it("sends link control in order behind the hello, before stream bytes, when there is room, each once", () => {
+    const packets: Array<Uint8Array> = []
+    let room = 0
+    const link: RelayedStream = stream((packet) => {
+      if (room === 0) return false
+      room--
+      packets.push(packet)
+      // Sending may bring an answer, and more room, before it returns.
+      link.sendControls()
+      return true
+    })
+    link.receive(LinkHello.encode(hello(2)))
+    link.push(Uint8Array.of(5))
+    link.flush()
+    link.control(Park.make({ nextPacketNumber: 1 }))
+    link.control(ParkAck.make({}))
+    assert.strictEqual(packets.length, 0)
+    room = 2
+    assert.isFalse(link.sendControls())
+    room = 2
+    assert.isTrue(link.send())
+    assert.deepStrictEqual(packets.map((packet) => [packet[0], packet[1]]), [[177, 1], [177, 2], [177, 3], [176, 5]])
   })
 })
