@@ -24,6 +24,8 @@ export interface DirectAttempt {
   readonly attempt: Uint8Array
   /** Where the peer says it listens; judged by `DirectLinks` according to `DirectSettings.allowPrivate`. May be empty. */
   readonly endpoints: ReadonlyArray<IpEndpoint>
+  /** Where the application or a ticket says that it listens; dialled whatever their class. */
+  readonly known?: ReadonlyArray<IpEndpoint>
   /** Ours was the request, or the peer's. */
   readonly announcedBy: "us" | "peer"
 }
