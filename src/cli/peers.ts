@@ -5,7 +5,10 @@ import * as FiberSet from "effect/FiberSet"
 import * as Scope from "effect/Scope"
 import type { Causeway, Peer } from "../services/Causeway.ts"
 
-/** Serves every peer that calls, at the same time, until it is interrupted. A peer is let go when its turn is over. */
+/**
+ * Serves every peer that calls, at the same time, until it is interrupted. A peer is let go when its turn is over. Not for a client
+ * node: setting its accept policy has failed before.
+ */
 export const forEach = (
   causeway: Causeway["Service"],
   turn: (peer: Peer) => Effect.Effect<void>
@@ -14,7 +17,7 @@ export const forEach = (
     const turns = yield* FiberSet.make<void>()
     const take = Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
       const scope = yield* Scope.make()
-      const peer = yield* restore(Scope.provide(causeway.accept, scope)).pipe(
+      const peer = yield* restore(Scope.provide(Effect.orDie(causeway.accept), scope)).pipe(
         Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit))
       )
       const served = Effect.onExit(Effect.interruptible(turn(peer)), (exit) => Scope.close(scope, exit))

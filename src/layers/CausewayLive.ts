@@ -8,13 +8,14 @@ import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
-import { SessionCode } from "../protocol/session/sessionFault.ts"
+import { SessionCode, type SessionFault } from "../protocol/session/sessionFault.ts"
 import { type PublicKey, toHex } from "../schema/Bytes.ts"
 import { instanceIdSize } from "../schema/LinkControl.ts"
 import { Causeway } from "../services/Causeway.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
 import { NetCrypto, type NetCryptoConnection, type PeerAddress } from "../services/NetCrypto.ts"
+import { NodeIsClient, NodeSettings } from "../services/NodeSettings.ts"
 import { SessionSettings } from "../services/SessionSettings.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { PeerHandle } from "./peerHandle.ts"
@@ -44,11 +45,21 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const { identity } = yield* Identity
     const netCrypto = yield* NetCrypto
     const numbers = yield* SessionSettings
+    const isClient = (yield* NodeSettings).role === "client"
     const now = monotonicMillis(yield* Clock.Clock)
+    const peers = new Map<string, PeerLinks>()
+    let isOver = false
+    const goneFault: SessionFault = { _tag: "LinkLost", detail: "this node has been terminated" }
+    // Runs when the fibers below have ended: nobody else would tell those who wait.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isOver = true
+        for (const { sessions } of peers.values()) sessions.mux.fail(goneFault)
+      })
+    )
     const fibers = yield* FiberMap.make<object>()
     const run = yield* FiberMap.runtime(fibers)()
     const waiting = yield* Queue.dropping<Claimable>(maxWaiting)
-    const peers = new Map<string, PeerLinks>()
     const used = new WeakSet<NetCryptoConnection>()
     let isWanted: (identityKey: PublicKey) => boolean = () => false
 
@@ -119,6 +130,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
 
     const connect = Effect.fn("Causeway.connect")(function*(address: PeerAddress) {
       for (;;) {
+        if (isOver) return yield* errorOfFault(address.identityKey, goneFault)
         const { links, sessions } = yield* Effect.acquireRelease(claim(address), release, { interruptible: true })
         const fault = yield* sessions.waiters.until(() =>
           sessions.fault !== undefined || sessions.isUp ? Effect.succeed(sessions.fault) : undefined
@@ -147,11 +159,12 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
 
     return Causeway.of({
       connect,
-      accept: Effect.map(
+      accept: isClient ? Effect.fail(new NodeIsClient()) : Effect.map(
         Effect.acquireRelease(takeWaiting, release, { interruptible: true }),
         ({ links, sessions }) => new PeerHandle(links, sessions, now)
       ),
       setAcceptPolicy: Effect.fn("Causeway.setAcceptPolicy")(function*(policy: (identityKey: PublicKey) => boolean) {
+        if (isClient) return yield* new NodeIsClient()
         isWanted = policy
       })
     })

@@ -24,6 +24,7 @@ import { NetCrypto, type PeerAddress } from "../services/NetCrypto.ts"
 import { NetCryptoBridge } from "../services/NetCryptoBridge.ts"
 import * as Failure from "../services/NetCryptoError.ts"
 import { NetCryptoSettings, NetCryptoSettingsInvalid, problemOf } from "../services/NetCryptoSettings.ts"
+import { NodeSettings } from "../services/NodeSettings.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { NetCryptoChannel } from "./netCryptoChannel.ts"
@@ -40,6 +41,7 @@ export const layer = Layer.effect(
     const { fill } = yield* Entropy
     const { dht, identity } = yield* Identity
     const numbers = yield* NetCryptoSettings
+    const isClient = (yield* NodeSettings).role === "client"
     const problem = problemOf(numbers)
     if (problem !== undefined) return yield* new NetCryptoSettingsInvalid({ message: problem })
     const now = monotonicMillis(yield* Clock.Clock)
@@ -150,7 +152,7 @@ export const layer = Layer.effect(
     const onHandshake = (bytes: Uint8Array, route: ReplyRoute): void => {
       const opened = Handshake.openHandshake(crypto, jar, identity.secretKey, bytes, now(), ({ realKey }) => {
         const id = toHex(realKey)
-        return !equalBytes(realKey, identity.publicKey) && (peers.has(id) || isWanted(realKey))
+        return !equalBytes(realKey, identity.publicKey) && (peers.has(id) || (!isClient && isWanted(realKey)))
       })
       if (opened === undefined) return
       const peer = enlist(opened.bearer.realKey, opened.bearer.dhtKey)
@@ -166,8 +168,11 @@ export const layer = Layer.effect(
         if (!isRequest && bytes[0] !== 26) return
         if (!limits.allow(toHex(route.relay.publicKey), toHex(sender), now())) return
         if (!isRequest) return onHandshake(bytes, route)
+        const known = peerAt(sender)
+        // A client does not even tell strangers that it is there.
+        if (isClient && known === undefined) return
         // Within the session first: the cookie alone would tell the peer that there is none.
-        peerAt(sender)?.onUnboundPacket(bytes, route)
+        known?.onUnboundPacket(bytes, route)
         answerCookieRequest(bytes, sender, route.reply)
       },
       onBatchEnd: () => {

@@ -6,6 +6,7 @@ import type * as Stream from "effect/Stream"
 import type { SessionMuxCounts } from "../protocol/session/sessionMuxOptions.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { NetCryptoPath, PeerAddress } from "./NetCrypto.ts"
+import type { NodeIsClient } from "./NodeSettings.ts"
 import type { ByteSession, MessageOptions, MessageSession, OpenOptions, SessionOffer, ValueSession } from "./Session.ts"
 import type { SessionError } from "./SessionError.ts"
 
@@ -96,11 +97,11 @@ export class Causeway extends Context.Service<Causeway, {
    * `resumeTimeout`: put a deadline around it.
    */
   readonly connect: (address: PeerAddress) => Effect.Effect<Peer, SessionError, Scope.Scope>
-  /** The next peer that has called us. The scope is that of `connect`. */
-  readonly accept: Effect.Effect<Peer, never, Scope.Scope>
+  /** The next peer that has called us. The scope is that of `connect`. Fails when this node is a client. */
+  readonly accept: Effect.Effect<Peer, NodeIsClient, Scope.Scope>
   /**
    * Who may call, by identity key; the default refuses everybody but peers that are connected already. Asked before any state is kept
-   * for a caller.
+   * for a caller. Fails when this node is a client, which takes no calls (`NodeSettings`, row M03).
    */
-  readonly setAcceptPolicy: (policy: (identityKey: PublicKey) => boolean) => Effect.Effect<void>
+  readonly setAcceptPolicy: (policy: (identityKey: PublicKey) => boolean) => Effect.Effect<void, NodeIsClient>
 }>()("causeway/services/Causeway") {}

@@ -109,7 +109,8 @@ export class NetCrypto extends Context.Service<NetCrypto, {
   /** The next connection that a peer has opened and that no `connect` is waiting for. */
   readonly accept: Effect.Effect<NetCryptoConnection>
   /**
-   * Who may open connections, by identity key; the default refuses everybody. Asked before any state is kept for a caller.
+   * Who may open connections, by identity key; the default refuses everybody. Asked before any state is kept for a caller. A client
+   * (`NodeSettings`) does not ask: it answers the peers that it calls and no others.
    */
   readonly setAcceptPolicy: (policy: (identityKey: PublicKey) => boolean) => Effect.Effect<void>
 }>()("causeway/services/NetCrypto") {}

@@ -32,7 +32,7 @@ export const causewayOf = Effect.fnUntraced(function*(
     )
   )
   const causeway = Context.get(context, Causeway)
-  yield* causeway.setAcceptPolicy(() => true)
+  yield* Effect.orDie(causeway.setAcceptPolicy(() => true))
   return causeway
 })
 
@@ -70,7 +70,9 @@ export const nodePair = Effect.fnUntraced(function*(options: PairOptions = {}) {
 /** Two nodes that are connected: `a` has called. */
 export const peerPair = Effect.fnUntraced(function*(options: PairOptions = {}) {
   const { a, b, network } = yield* nodePair(options)
-  const [atA, atB] = yield* Effect.all([a.connect(FakeNetwork.addressOf("b")), b.accept], { concurrency: "unbounded" })
+  const [atA, atB] = yield* Effect.all([a.connect(FakeNetwork.addressOf("b")), Effect.orDie(b.accept)], {
+    concurrency: "unbounded"
+  })
   return { network, a: { causeway: a, peer: atA }, b: { causeway: b, peer: atB } }
 })
 

@@ -231,10 +231,10 @@ export const start = Effect.fnUntraced(function*(
       yield* Effect.sleep(callPause)
     }).pipe(Effect.forever)
 
-  yield* causeway.setAcceptPolicy(() => true)
+  yield* Effect.orDie(causeway.setAcceptPolicy(() => true))
   const accepting = Effect.forever(Effect.gen(function*() {
     const own = yield* Scope.fork(calls)
-    const peer = yield* Scope.provide(causeway.accept, own)
+    const peer = yield* Effect.orDie(Scope.provide(causeway.accept, own))
     yield* fork(calls, Effect.andThen(serve(peer, own), Scope.close(own, Exit.void)))
   }))
   yield* fork(calls, accepting)
