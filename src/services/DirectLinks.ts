@@ -49,13 +49,20 @@ export class DirectLinks extends Context.Service<DirectLinks, {
   readonly expect: (
     attempt: Pick<DirectAttempt, "identityKey" | "attempt" | "announcedBy">
   ) => Effect.Effect<void, DirectError>
-  /** In a static group: dials a peer that includes us. Tries all endpoints; the addresses are the application's and are not judged. */
+  /**
+   * In a static group: dials a peer that includes us. Tries all endpoints; the addresses are the application's and are not judged.
+   * `streams`: the most that the link is to have, `DirectSettings.parallelism` by default (row I08).
+   */
   readonly dial: (
     identityKey: PublicKey,
-    endpoints: ReadonlyArray<IpEndpoint>
+    endpoints: ReadonlyArray<IpEndpoint>,
+    streams?: number
   ) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
-  /** In a static group: the next link that this peer dials. While it waits, and only then, the peer's calls are expected. */
-  readonly accept: (identityKey: PublicKey) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
+  /**
+   * In a static group: the next link that this peer dials. While it waits, and only then, the peer's calls are expected. `streams` as for
+   * `dial`: the smaller number of the two sides counts.
+   */
+  readonly accept: (identityKey: PublicKey, streams?: number) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
   /** Every caller that was turned away, and why: `Unexpected`, `Expired`, `Replayed`, `WrongDirection`, `HandshakeFailed`. Bounded, the oldest go first. */
   readonly rejections: Stream.Stream<DirectError>
 }>()("causeway/services/DirectLinks") {}
