@@ -80,6 +80,7 @@ export const layer = Layer.effect(
       onLossless: (session, payload) => channels.get(session)?.onLossless(payload),
       onLossy: (session, payload) => channels.get(session)?.onLossy(payload),
       onWritable: (session) => channels.get(session)?.onWritable(),
+      onWoken: (session, by) => channels.get(session)?.onWoken(by),
       onAcknowledged: (session) => channels.get(session)?.onAcknowledged(),
       onTouched: (session) => touched.add(session),
       onEstablished: (peer, session) => {
@@ -180,7 +181,7 @@ export const layer = Layer.effect(
         const time = now()
         for (const session of touched) {
           session.endBatch(time)
-          channels.get(session)?.wake()
+          channels.get(session)?.reschedule()
         }
         touched.clear()
       }

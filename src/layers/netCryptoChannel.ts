@@ -6,7 +6,14 @@ import type { CryptoSession } from "../protocol/net-crypto/CryptoSession.ts"
 import type { MeasuredWay } from "../protocol/net-crypto/PathSurvey.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import { firstLosslessId, firstLossyId, lastLosslessId, lastLossyId, maxPayload } from "../schema/NetCryptoPacket.ts"
-import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoPath, NetCryptoStats } from "../services/NetCrypto.ts"
+import type {
+  NetCryptoConnection,
+  NetCryptoHandlers,
+  NetCryptoParked,
+  NetCryptoPath,
+  NetCryptoStats,
+  NetCryptoWokenBy
+} from "../services/NetCrypto.ts"
 import type { NetCryptoError } from "../services/NetCryptoError.ts"
 
 /** Lossy packets kept for a receiver that has not registered yet; the oldest go first. */
@@ -42,7 +49,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
     check(payload, firstLosslessId, lastLosslessId)
     const sent = this.#session.trySend(payload)
     // The timer may run at once and find room: whoever has not been told yet that there was none would miss it.
-    if (sent) this.wake()
+    if (sent) this.reschedule()
     return sent
   }
 
@@ -88,7 +95,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
   readonly hold = (held: boolean): void => {
     this.#isHeld = held
     this.#session.hold(held)
-    this.wake()
+    this.reschedule()
   }
 
   readonly closed: Effect.Effect<NetCryptoError> = Deferred.await(this.#closed)
@@ -114,11 +121,19 @@ export class NetCryptoChannel implements NetCryptoConnection {
     if (this.#error !== undefined) return Effect.fail(this.#error)
     const survey = Effect.callback<ReadonlyArray<NetCryptoPath>>((resume) => {
       const stop = this.#peer.cookies.survey((ways) => resume(Effect.succeed(ways.map(pathOf))))
-      this.wake()
+      this.reschedule()
       return Effect.sync(stop)
     })
     return Effect.raceFirst(survey, Effect.flatMap(this.closed, Effect.fail))
   })
+
+  readonly park = (): boolean => this.#error === undefined && this.#peer.park(this.#session)
+
+  readonly wake = (): void => this.#session.wake()
+
+  readonly parked = (): NetCryptoParked => this.#session.parking.state
+
+  readonly nextPacketNumber = (): number => this.#session.nextNumber
 
   /** Called by the layer: what the session reports. */
   onLossless(payload: Uint8Array): void {
@@ -131,6 +146,10 @@ export class NetCryptoChannel implements NetCryptoConnection {
   onLossy(payload: Uint8Array): void {
     if (this.#handlers !== undefined) return this.#handlers.onLossy(payload)
     if (this.#earlyLossy.push(payload) > maxEarlyLossy) this.#earlyLossy.shift()
+  }
+
+  onWoken(by: NetCryptoWokenBy): void {
+    this.#handlers?.onWoken?.(by)
   }
 
   onWritable(): void {
@@ -157,7 +176,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
   }
 
   /** Lets the peer's timer look at the deadline again. */
-  wake(): void {
+  reschedule(): void {
     this.#peer.wake()
   }
 

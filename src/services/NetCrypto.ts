@@ -22,7 +22,18 @@ export interface NetCryptoHandlers {
   readonly onWritable: () => void
   /** Called once, when the connection is over. */
   readonly onClosed: (error: NetCryptoError) => void
+  /** The connection was parked, and a packet of the peer has opened: it is awake. `by` tells who has woken it. */
+  readonly onWoken?: (by: NetCryptoWokenBy) => void
 }
+
+/**
+ * Whether a connection rests. `parking`: it sends nothing unasked, and what the peer had on its way is still answered. `parked`: it sends
+ * nothing, and any packet of the peer wakes it. `waking`: the peer is asked and has not answered yet.
+ */
+export type NetCryptoParked = "awake" | "parking" | "parked" | "waking"
+
+/** Who has woken a parked connection. */
+export type NetCryptoWokenBy = "us" | "peer"
 
 /** Counters of one connection. Times are milliseconds. */
 export interface NetCryptoStats {
@@ -89,11 +100,30 @@ export interface NetCryptoConnection {
    * Measures the round trip over every relay that the peer is online on, all at once: a cookie request over each (net_crypto, section 3).
    * Gives the paths as they were when they were asked, once all have answered, after two seconds at most; a relay without an answer
    * has no round trip this time. Nothing is concluded from it: no relay is left or preferred. Any number may run at a time.
-   * Fails when the connection ends.
+   * Fails when the connection ends. While the connection is parked nobody is asked.
    *
    * The peer does the work of a cookie for each. One that is not of our kind may answer by another relay than the one that asked.
    */
   readonly probe: Effect.Effect<ReadonlyArray<NetCryptoPath>, NetCryptoError>
+  /**
+   * From now on nothing is sent for this connection, and no silence counts, because another way to the peer works (rows T26 to T32). For
+   * `parkGrace` what the peer had on its way is still answered, by which it does not wake; then the path sleeps, so that relays which
+   * only this peer needs are left. Both sides should park, as they have agreed. Once parked, any packet of the peer wakes the connection.
+   *
+   * False, and nothing happens, while a packet is queued or unacknowledged, while the connection is waking or a handshake is under way, and
+   * after the end; true when it is parked already.
+   */
+  readonly park: () => boolean
+  /**
+   * Ends that: the path wakes, and the peer is asked as soon as a relay leads to it, until any packet of it opens (`onWoken`). What is
+   * sent meanwhile goes the same way. A peer that has not answered for `wakeTimeout`, although it could be asked, is called anew: when it
+   * has been restarted, this connection ends with `PeerRestarted` and the new one comes by `connect` or `accept`. A peer that is not found
+   * at all ends it with `PeerTimedOut`. `trySend` does all this by itself. Does nothing unless the connection is parked or parking.
+   */
+  readonly wake: () => void
+  readonly parked: () => NetCryptoParked
+  /** The number that the next lossless packet will get: 32 bits, unsigned. */
+  readonly nextPacketNumber: () => number
 }
 
 /**

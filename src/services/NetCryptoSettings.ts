@@ -25,6 +25,10 @@ export interface NetCryptoNumbers {
   /** An acknowledgement is sent after this many received bytes, or after `ackDelay`. */
   readonly ackBytes: number
   readonly ackDelay: number
+  /** For this long after a connection has been parked what the peer had on its way is answered; after that it wakes the connection. */
+  readonly parkGrace: number
+  /** A peer that is being woken and has not answered for this long, although it could be asked, is called anew. */
+  readonly wakeTimeout: number
   /** Cookie requests and handshakes answered per second: per relay, and per source. */
   readonly handshakesPerRelay: number
   readonly handshakesPerSource: number
@@ -45,6 +49,8 @@ export const NetCryptoSettings = Context.Reference<NetCryptoNumbers>("causeway/s
     maxInFlight: 4 * 1024 * 1024,
     ackBytes: 32 * 1024,
     ackDelay: 2,
+    parkGrace: 1_000,
+    wakeTimeout: 2_000,
     handshakesPerRelay: 200,
     handshakesPerSource: 10
   })
@@ -74,6 +80,8 @@ export const problemOf = (settings: NetCryptoNumbers): string | undefined => {
     maxInFlight: room,
     ackBytes: count,
     ackDelay: durationOrNone,
+    parkGrace: durationOrNone,
+    wakeTimeout: duration,
     handshakesPerRelay: count,
     handshakesPerSource: count
   })

@@ -20,6 +20,7 @@ export class CookieExchange {
   #cipher: Cipher | undefined
   #probes: PathProbes | undefined
   readonly #survey: PathSurvey
+  #isResting = false
 
   constructor(host: PeerHost, path: PeerPath) {
     this.#host = host
@@ -35,7 +36,14 @@ export class CookieExchange {
 
   /** A session works from now on: its standbys are probed. `losses`: see `PathProbes`. */
   beginProbes(now: number, losses: CarrierLoss): void {
+    this.#isResting = false
     this.#probes = new PathProbes(this.#host.fill, now, losses)
+  }
+
+  /** The session rests: nothing is asked, and nothing that was asked before counts, until `beginProbes` is called again. */
+  rest(): void {
+    this.#isResting = true
+    this.#probes = undefined
   }
 
   /** The relays tied to the peer, with the round trips of the last survey. */
@@ -43,8 +51,12 @@ export class CookieExchange {
     return this.#survey.waysOf(this.#path)
   }
 
-  /** Measures them all: see `PathSurvey.start`. */
+  /** Measures them all: see `PathSurvey.start`. While the session rests nobody is asked. */
   survey(onDone: SurveyResult): () => void {
+    if (this.#isResting) {
+      onDone(this.ways.map((way) => ({ ...way, roundTrip: undefined })))
+      return () => undefined
+    }
     return this.#survey.start(this.#path, this.#frame, (echoId) => this.question(echoId), onDone)
   }
 

@@ -13,6 +13,7 @@ import { CookieExchange } from "./CookieExchange.ts"
 import { CryptoSession } from "./CryptoSession.ts"
 import { type Candidate, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
 import type { OpenedHandshake } from "./netCryptoHandshake.ts"
+import type { WokenBy } from "./Parking.ts"
 import type { EndReason, PeerHost } from "./PeerHost.ts"
 import type { SessionHost } from "./SessionHost.ts"
 import { SilenceWatch } from "./SilenceWatch.ts"
@@ -53,7 +54,9 @@ export class CryptoPeer implements PeerPathEvents {
     this.#sessionHost = {
       ...host,
       onConfirmed: (session) => this.#onConfirmed(session),
-      onKilled: (session) => this.#end(session, "Closed")
+      onKilled: (session) => this.#end(session, "Closed"),
+      onWaking: (session) => this.#onWaking(session),
+      onWoken: (session, by, route) => this.#onWoken(session, by, route)
     }
     this.path = host.openPath(dhtKey, this)
     this.cookies = new CookieExchange(host, this.path)
@@ -87,6 +90,19 @@ export class CryptoPeer implements PeerPathEvents {
     this.#host.wake(this)
   }
 
+  /**
+   * Lets the working session rest, and its path sleep (rows T26 to T29). False while something is on its way to the peer, the peer is being
+   * woken, or a handshake is under way.
+   */
+  park(session: CryptoSession): boolean {
+    const isCalling = this.#candidate !== undefined || this.#attempt?.isHandshake === true
+    if (this.#current !== session || isCalling || !session.park()) return false
+    this.#forgetAttempt()
+    this.cookies.rest()
+    this.#host.wake(this)
+    return true
+  }
+
   /** The application has done something to a session, or asked for a survey: the deadline may have changed. */
   wake(): void {
     this.#host.wake(this)
@@ -98,7 +114,7 @@ export class CryptoPeer implements PeerPathEvents {
    * restarted.
    */
   onUnboundPacket(bytes: Uint8Array, route: ReplyRoute): void {
-    if (bytes[0] === 24) return this.#current?.answerBy(route.reply)
+    if (bytes[0] === 24) return this.#vouch(route, false)
     if (this.#open(bytes, route)) this.path.tie(route.relay)
   }
 
@@ -112,10 +128,7 @@ export class CryptoPeer implements PeerPathEvents {
         return this.#onCookieResponse(bytes)
       case 24:
         return this.#host.answerCookieRequest(bytes, (packet) => {
-          // Whoever asks beside a session doubts that it still exists. The session answers on every way that the cookie may take: a
-          // cookie that comes alone proves that there is no session.
-          this.#current?.answerBy(route.reply)
-          this.#current?.sendRequest(this.#host.now())
+          this.#vouch(route, true)
           // Through the relay that asked, so that both directions of it are tried.
           return route.reply(packet) || this.#sendPacket(packet, this.path)
         })
@@ -174,6 +187,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#attempt = undefined
     this.#silence.reset()
     this.#candidate = { session, offer, origin: key, path }
+    this.#settlePath()
     // A peer that has another key than before has not kept what we sent it.
     if (!offer.isHandshake || waiting !== undefined) {
       toHandshake(offer, this.#host, this.identityKey, dhtKey, opened.innerCookie, now)
@@ -189,7 +203,7 @@ export class CryptoPeer implements PeerPathEvents {
     if (this.#candidate !== undefined) at = Math.min(at, this.#candidate.offer.nextAt, this.#candidate.session.deadline)
     if (this.#current === undefined) return at
     at = Math.min(at, this.cookies.deadline)
-    if (this.#silence.isProving) return Math.min(at, this.#silence.provenAt)
+    if (this.#silence.isProving) return Math.min(at, Math.max(this.#silence.provenAt, this.#current.parking.waitUntil))
     return this.#attempt === undefined ? Math.min(at, this.#suspectAt(this.#current)) : at
   }
 
@@ -199,6 +213,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#silence.excuse(lag)
     current?.onTimer(now, lag)
     this.#candidate?.session.onTimer(now, lag)
+    this.#settlePath()
     this.#repeat(now)
     if (this.#current === undefined) return
     this.#watch(this.#current, now)
@@ -223,9 +238,47 @@ export class CryptoPeer implements PeerPathEvents {
     return this.#current?.receive(bytes, route) === true || this.#candidate?.session.receive(bytes, route) === true
   }
 
+  /**
+   * Whoever asks for a cookie beside a session doubts that it still exists. The session answers on every way that the cookie may take: a
+   * cookie that comes alone proves that there is no session. Not while it is parked: a request for a cookie may be an old one that a relay
+   * has kept, and would wake both.
+   */
+  #vouch(route: ReplyRoute, byPath: boolean): void {
+    const session = this.#current
+    if (session === undefined || session.parking.state === "parked") return
+    session.answerBy(route.reply)
+    if (byPath) session.sendRequest(this.#host.now())
+  }
+
+  #onWaking(session: CryptoSession): void {
+    this.#settlePath()
+    const now = this.#host.now()
+    if (session.parking.isAskDue(now)) session.ask(now)
+    this.#host.wake(this)
+  }
+
+  #onWoken(session: CryptoSession, by: WokenBy, route: ReplyRoute): void {
+    const now = this.#host.now()
+    this.cookies.beginProbes(now, session.losses)
+    this.#settlePath()
+    if (this.path.carrier() === 0) session.answerBy(route.reply)
+    session.sendRequest(now)
+    this.#host.onWoken(session, by)
+    this.#host.wake(this)
+  }
+
+  /** The path sleeps while a session rests that has no use for it, unless the peer calls anew. */
+  #settlePath(): void {
+    const isIdle = this.#current?.parking.isPathIdle === true && this.#candidate?.path !== this.path
+    if (isIdle === this.path.isAsleep) return
+    if (isIdle) this.path.sleep()
+    else this.path.wake()
+  }
+
   /** Suspects a silent session: asks for a cookie, and calls the peer anew if that is all that is answered. */
   #watch(session: CryptoSession, now: number): void {
-    const cookie = this.#silence.proof(now, session.lastReceivedAt)
+    const isDue = now >= session.parking.waitUntil
+    const cookie = isDue ? this.#silence.proof(now, session.lastReceivedAt) : undefined
     if (cookie !== undefined && this.#attempt !== undefined) {
       toHandshake(this.#attempt, this.#host, this.identityKey, this.path.peer, cookie, now)
       return this.#send(this.#attempt, this.path)
@@ -242,7 +295,10 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   #suspectAt(session: CryptoSession): number {
-    return this.#candidate === undefined ? this.#silence.suspectAt(session.lastReceivedAt) : Infinity
+    if (this.#candidate !== undefined || session.parking.isResting) return Infinity
+    return session.parking.state === "waking"
+      ? session.parking.suspectAt
+      : this.#silence.suspectAt(session.lastReceivedAt)
   }
 
   #onCookieResponse(bytes: Uint8Array): void {
@@ -364,5 +420,6 @@ export class CryptoPeer implements PeerPathEvents {
     this.#candidate = undefined
     candidate.session.dispose()
     if (candidate.path !== this.path) candidate.path.close()
+    this.#settlePath()
   }
 }

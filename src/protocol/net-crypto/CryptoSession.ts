@@ -8,28 +8,23 @@
  */
 import * as Packet from "../../schema/NetCryptoPacket.ts"
 import type { Cipher } from "../crypto/Crypto.ts"
-import type { PeerPath, ReplyRoute } from "../registry/PeerPath.ts"
+import type { PeerPath, ReplyRoute, SendOutcome } from "../registry/PeerPath.ts"
 import { CarrierLoss } from "./CarrierLoss.ts"
 import { CongestionControl } from "./CongestionControl.ts"
 import { DataCipher } from "./DataCipher.ts"
-import { decodeRequest, encodeRequest } from "./packetRequest.ts"
+import { decodeRequest } from "./packetRequest.ts"
+import { oobPayload, PacketWriter } from "./PacketWriter.ts"
+import { Parking } from "./Parking.ts"
 import { ProgressWatch } from "./ProgressWatch.ts"
 import { ReceiveWindow } from "./ReceiveWindow.ts"
+import { RequestPace } from "./RequestPace.ts"
 import { SendWindow } from "./SendWindow.ts"
 import type { SessionHost } from "./SessionHost.ts"
 
 /** Payload bytes in flight while only out-of-band packets are possible: they carry what fits, never bulk (row T39). */
 const oobInFlight = 4_096
-/** The largest payload whose data packet fits an out-of-band packet of 1024 bytes. */
-const oobPayload = 1024 - 27 - 8
-/** Answers to request packets that a burst of received packets is worth; ends the ping-pong of two idle peers. */
-const answersPerBurst = 4
-/** While the application takes nothing, the peer's questions are answered, but two who both wait must not answer each other. */
-const heldAnswerInterval = 50
 const minSendBuffer = 32 * 1024
 const killPayload = Uint8Array.of(Packet.killId)
-/** Milliseconds until an acknowledgement that the path did not take is tried again. */
-const blockedRetry = 10
 
 export class CryptoSession {
   readonly #host: SessionHost
@@ -38,8 +33,10 @@ export class CryptoSession {
   readonly #receiving: ReceiveWindow
   /** What is known of the path: to be read only. */
   readonly congestion: CongestionControl
-  readonly #frame = new Uint8Array(1 + Packet.maxDataSize)
-  readonly #request = new Uint8Array(Packet.maxPayload)
+  readonly #writer: PacketWriter
+  readonly #pace: RequestPace
+  /** Whether the session rests: to be read only. */
+  readonly parking: Parking
   path: PeerPath
   isConfirmed = false
   isOver = false
@@ -48,11 +45,6 @@ export class CryptoSession {
   #isTouched = false
   #isPumping = false
   #wantsRoom = false
-  #unacknowledged = 0
-  #answers = 0
-  #ackAt = Infinity
-  #requestAt: number
-  #requestedAt = -Infinity
   readonly #progress: ProgressWatch
   /** Of the present carrier: to be read, and told about echoes. */
   readonly losses = new CarrierLoss()
@@ -67,7 +59,10 @@ export class CryptoSession {
     this.#receiving = new ReceiveWindow(host.numbers.receiveBuffer, host.budget)
     this.congestion = new CongestionControl(host.numbers.maxInFlight)
     this.#progress = new ProgressWatch(host.numbers.stallTimeout, host.numbers.requestInterval)
-    this.lastReceivedAt = this.#requestAt = host.now()
+    this.#writer = new PacketWriter(this.#cipher, this.#sending, this.#receiving)
+    this.lastReceivedAt = host.now()
+    this.#pace = new RequestPace(host.numbers, this.lastReceivedAt)
+    this.parking = new Parking(host.numbers)
   }
 
   get inFlightPackets(): number {
@@ -95,13 +90,14 @@ export class CryptoSession {
       return false
     }
     this.#sending.push(payload)
+    this.wake()
     this.pump(this.#host.now())
     return true
   }
 
   /** Sends a lossy packet now or not at all. */
   sendLossy(payload: Uint8Array): boolean {
-    if (this.isOver || !this.isConfirmed || this.path.room() < payload.length) return false
+    if (this.isOver || !this.isConfirmed || this.parking.isResting || this.path.room() < payload.length) return false
     return this.#transmit(payload, this.#sending.sent, false) === "sent"
   }
 
@@ -110,8 +106,7 @@ export class CryptoSession {
     this.#isHeld = held
     if (held || this.isOver) return
     this.#deliver()
-    // Nothing need have been received for it, so no end of a batch will see to the acknowledgement.
-    if (this.#unacknowledged > 0) this.#ackAt = Math.min(this.#ackAt, this.#host.now() + this.#host.numbers.ackDelay)
+    this.#pace.onLateTaken(this.#host.now())
   }
 
   /** Takes a data packet. False when it does not open under this session's key. */
@@ -134,6 +129,8 @@ export class CryptoSession {
       this.isConfirmed = true
       this.#host.onConfirmed(this)
     }
+    if (this.parking.state !== "awake" && id !== Packet.killId) this.#stir(now, false, route)
+    if (this.isOver) return true
     this.#touch()
     const delivered = this.#sending.deliveredBytes
     const acknowledged = this.#sending.acknowledge(cipher.acknowledged)
@@ -142,7 +139,7 @@ export class CryptoSession {
     // It claims what cannot be: then nothing else in it is believed either.
     if (acknowledged === "ahead") return this.#drop("acknowledges ahead")
     if (id >= Packet.firstLosslessId && id <= Packet.lastLosslessId) {
-      this.#takeLossless(number, payloadAt, payloadLength)
+      this.#takeLossless(number, payloadAt, payloadLength, route)
     } else if (id >= Packet.firstLossyId && id <= Packet.lastLossyId) {
       this.#receiving.learnEnd(number)
       this.#host.onLossy(this, slab.keep(payloadAt, payloadAt + payloadLength))
@@ -161,9 +158,7 @@ export class CryptoSession {
   endBatch(now: number): void {
     this.#isTouched = false
     if (this.isOver) return
-    if (this.#receiving.isMissing && now >= this.#requestedAt + this.#repeatAfter()) this.sendRequest(now)
-    else if (this.#unacknowledged >= this.#host.numbers.ackBytes) this.sendRequest(now)
-    else if (this.#unacknowledged > 0 && this.#ackAt === Infinity) this.#ackAt = now + this.#host.numbers.ackDelay
+    if (this.#isRepeatDue(now) || this.#pace.isDueAfterBatch(now)) this.sendRequest(now)
     this.pump(now)
   }
 
@@ -205,18 +200,40 @@ export class CryptoSession {
     this.losses.reset()
     this.#progress.onDelivered()
     if (this.#sending.isOutstanding) this.#awaitProgress(now)
-    if (this.isOver || this.path.carrier() === 0) return
-    this.sendRequest(now)
+    if (this.isOver || this.parking.isResting || this.path.carrier() === 0) return
+    if (this.parking.state === "waking") this.ask(now)
+    else this.sendRequest(now)
     this.pump(now)
   }
 
   /** Sends a request packet: what we miss, what we have, and that we are there. */
-  sendRequest(now: number): void {
-    this.#requestedAt = now
-    this.#requestAt = now + this.#host.numbers.requestInterval
-    const request = this.#missing(this.path.carrier() === 0 ? oobPayload : Packet.maxPayload)
-    const outcome = this.#transmit(request, this.#sending.sent, true)
-    if (outcome !== "sent" && this.#ackAt <= now) this.#ackAt = now + blockedRetry
+  sendRequest(now: number): SendOutcome {
+    this.#pace.onRequest(now)
+    const outcome = this.#writer.sendRequest(this.path)
+    if (outcome === "sent") this.#pace.onSent()
+    else this.#pace.onRefused(now)
+    return outcome
+  }
+
+  /** Begins to rest: see `Parking`. False while something is on its way to the peer, or it is being woken. */
+  park(): boolean {
+    if (this.isOver || !this.isConfirmed || this.#sending.unacknowledged > 0) return false
+    if (!this.parking.park(this.#host.now(), this.congestion.roundTrip)) return false
+    // The peer may want to know once more what we have.
+    this.#pace.onBurst()
+    return true
+  }
+
+  /** Ends the rest, if there is one: the peer is asked until it answers. */
+  wake(): void {
+    if (!this.isOver && this.parking.wake(this.#host.now())) this.#host.onWaking(this)
+  }
+
+  /** Asks a peer that is being woken; when that was in vain, over every relay that it is online on. */
+  ask(now: number): void {
+    const { isRepeating } = this.parking
+    this.parking.onAsk(now, this.sendRequest(now) === "sent")
+    if (isRepeating) { for (const carrier of this.path.standbys()) this.#writer.sendRequestVia(this.path, carrier) }
   }
 
   /**
@@ -224,36 +241,42 @@ export class CryptoSession {
    * acknowledgement, because nobody knows whether more than this one packet gets through.
    */
   answerBy(reply: (packet: Uint8Array) => boolean): void {
-    if (this.isOver) return
-    const sealed = this.#cipher.seal(this.#frame, this.#receiving.start, this.#sending.sent, this.#missing(oobPayload))
-    reply(this.#frame.slice(1, sealed))
-  }
-
-  /** The list of what we miss, of at most so many bytes: the beginning of a list is a list as well. */
-  #missing(size: number): Uint8Array {
-    const { end, start } = this.#receiving
-    const length = encodeRequest(this.#request, start, end, (number) => this.#receiving.has(number))
-    return this.#request.subarray(0, Math.min(length, size))
+    if (!this.isOver) reply(this.#writer.requestPacket())
   }
 
   /** When `onTimer` wants to be called, monotonic milliseconds. */
   get deadline(): number {
-    let at = Math.min(this.#requestAt, this.#ackAt, this.lastReceivedAt + this.#host.numbers.connectionTimeout)
-    if (this.#receiving.isMissing) at = Math.min(at, this.#requestedAt + this.#repeatAfter())
-    if (this.#sending.isOutstanding) at = Math.min(at, this.#progress.probeAt, this.#progress.stallAt)
+    const { isResting, state } = this.parking
+    let at = this.parking.deadline
+    if (state === "parked") return at
+    at = Math.min(at, this.#pace.ackAt)
+    if (this.#receiving.isMissing) at = Math.min(at, this.#pace.repeatAt(this.#repeatAfter()))
+    if (isResting) return at
+    at = Math.min(at, this.#pace.aliveAt, this.quietSince + this.#host.numbers.connectionTimeout)
+    if (state === "awake" && this.#sending.isOutstanding) {
+      at = Math.min(at, this.#progress.probeAt, this.#progress.stallAt)
+    }
     return at
+  }
+
+  /** Since when the peer has been silent although it should not. */
+  get quietSince(): number {
+    return Math.max(this.lastReceivedAt, this.parking.since)
   }
 
   /** Whether nothing has been heard for the connection timeout. */
   hasTimedOut(now: number): boolean {
-    return now >= this.lastReceivedAt + this.#host.numbers.connectionTimeout
+    return !this.parking.isResting && now >= this.quietSince + this.#host.numbers.connectionTimeout
   }
 
   /** Does what is due. `lag` is how long our own event loop did not run: nobody else is to blame for that time. */
   onTimer(now: number, lag: number): void {
     this.lastReceivedAt = Math.min(now, this.lastReceivedAt + lag)
     this.#progress.excuse(lag)
-    if (this.#sending.isOutstanding) {
+    this.parking.onTimer(now, lag)
+    const { isResting, state } = this.parking
+    if (state === "parked") return
+    if (state === "awake" && this.#sending.isOutstanding) {
       if (now >= this.#progress.stallAt) {
         this.#awaitProgress(now)
         this.path.moveOn()
@@ -263,8 +286,9 @@ export class CryptoSession {
         this.sendRequest(now)
       }
     }
-    if (now >= this.#requestAt || now >= this.#ackAt) this.sendRequest(now)
-    else if (this.#receiving.isMissing && now >= this.#requestedAt + this.#repeatAfter()) this.sendRequest(now)
+    if (this.parking.isAskDue(now)) this.ask(now)
+    else if (now >= this.#pace.ackAt || this.#isRepeatDue(now)) this.sendRequest(now)
+    else if (!isResting && now >= this.#pace.aliveAt) this.sendRequest(now)
     this.pump(now)
   }
 
@@ -281,28 +305,27 @@ export class CryptoSession {
     this.#receiving.clear()
   }
 
-  #transmit(payload: Uint8Array, number: number, urgent: boolean): "sent" | "blocked" | "unreachable" {
-    const length = this.#cipher.seal(this.#frame, this.#receiving.start, number, payload)
-    const outcome = this.path.send(this.#frame, length, urgent)
-    if (outcome === "sent") {
-      this.#unacknowledged = 0
-      this.#ackAt = Infinity
-    }
+  #transmit(payload: Uint8Array, number: number, urgent: boolean): SendOutcome {
+    const outcome = this.#writer.send(this.path, payload, number, urgent)
+    if (outcome === "sent") this.#pace.onSent()
     return outcome
   }
 
-  #takeLossless(number: number, at: number, length: number): void {
+  #takeLossless(number: number, at: number, length: number, route: ReplyRoute): void {
     const receiving = this.#receiving
     const verdict = receiving.judge(number, length)
     if (verdict !== "stored") {
       this.#drop(verdict)
       // What we have already acknowledged comes again: the acknowledgement did not arrive.
-      if (verdict === "duplicate") this.#unacknowledged += length
+      if (verdict === "duplicate") this.#pace.onTaken(length)
       return
     }
-    this.#unacknowledged += length
-    this.#answers = answersPerBurst
+    this.#pace.onTaken(length)
+    this.#pace.onBurst()
     const payload = this.#host.slab.keep(at, at + length)
+    // How to park is agreed on by link control, of which the end may come late. Anything else says that the peer does not rest.
+    if (this.parking.state !== "awake" && payload[0] !== Packet.linkControlId) this.#stir(this.#host.now(), true, route)
+    if (this.isOver) return
     if (number === receiving.start && !this.#isHeld) {
       receiving.passOne()
       this.#host.onLossless(this, payload)
@@ -310,11 +333,21 @@ export class CryptoSession {
     } else receiving.store(number, payload)
   }
 
+  /** A packet has come while the session was not awake. */
+  #stir(now: number, isNews: boolean, route: ReplyRoute): void {
+    const by = this.parking.onPacket(now, isNews)
+    if (by === undefined) return
+    this.losses.reset()
+    this.#progress.onDelivered()
+    if (this.#sending.isOutstanding) this.#awaitProgress(now)
+    this.#host.onWoken(this, by, route)
+  }
+
   #deliver(): void {
     while (!this.#isHeld && !this.isOver) {
       const payload = this.#receiving.take()
       if (payload === undefined) return
-      this.#unacknowledged += payload.length
+      this.#pace.onTaken(payload.length)
       this.#host.onLossless(this, payload)
     }
   }
@@ -334,11 +367,7 @@ export class CryptoSession {
     if (lost > 0) this.congestion.onLoss(lost)
     // It answers our probe: the path works, even if the peer's application takes nothing.
     if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
-    if (this.#answers > 0 || (this.#isHeld && now - this.#requestedAt >= heldAnswerInterval)) {
-      // The peer may have asked because an acknowledgement of ours was lost, or because we take nothing.
-      this.#answers--
-      this.#unacknowledged += this.#host.numbers.ackBytes
-    }
+    this.#pace.onQuestion(now, this.#isHeld)
   }
 
   #onProgress(now: number, deliveredBefore: number): void {
@@ -353,6 +382,10 @@ export class CryptoSession {
 
   #awaitProgress(now: number): void {
     this.#progress.restart(now, this.congestion.patience, this.congestion.roundTrip)
+  }
+
+  #isRepeatDue(now: number): boolean {
+    return this.#receiving.isMissing && now >= this.#pace.repeatAt(this.#repeatAfter())
   }
 
   /** How long a request for missing packets is given before it is repeated. */

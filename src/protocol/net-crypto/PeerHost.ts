@@ -6,6 +6,7 @@ import type { PeerPath, PeerPathEvents, ReplyRoute } from "../registry/PeerPath.
 import type { CookieJar } from "./CookieJar.ts"
 import type { CryptoPeer } from "./CryptoPeer.ts"
 import type { CryptoSession } from "./CryptoSession.ts"
+import type { WokenBy } from "./Parking.ts"
 import type { SessionHost, SessionNumbers } from "./SessionHost.ts"
 
 /** Numbers of the handshake and of the sessions. Milliseconds. */
@@ -15,7 +16,7 @@ export interface PeerNumbers extends SessionNumbers {
 }
 
 /** What all peers of a node share, and what a peer reports. */
-export interface PeerHost extends Omit<SessionHost, "onConfirmed" | "onKilled"> {
+export interface PeerHost extends Omit<SessionHost, "onConfirmed" | "onKilled" | "onWaking" | "onWoken"> {
   readonly numbers: PeerNumbers
   readonly crypto: Crypto
   readonly fill: Fill
@@ -26,6 +27,8 @@ export interface PeerHost extends Omit<SessionHost, "onConfirmed" | "onKilled"> 
   readonly openPath: (peer: PublicKey, events: PeerPathEvents, before?: PublicKey) => PeerPath
   /** A session works now. */
   readonly onEstablished: (peer: CryptoPeer, session: CryptoSession) => void
+  /** A session rests no longer. */
+  readonly onWoken: (session: CryptoSession, by: WokenBy) => void
   /** A working session is over, or (undefined) a call has come to nothing. */
   readonly onEnded: (peer: CryptoPeer, session: CryptoSession | undefined, reason: EndReason) => void
   /** A handshake for this peer arrived: whoever knows all peers opens it and gives it back to the right one. */

@@ -1,5 +1,7 @@
 /** What a net_crypto session needs from whoever runs it, and what it reports. Types only. */
+import type { ReplyRoute } from "../registry/PeerPath.ts"
 import type { CryptoSession } from "./CryptoSession.ts"
+import type { WokenBy } from "./Parking.ts"
 import type { PayloadSlab } from "./PayloadSlab.ts"
 import type { ReceiveBudget } from "./ReceiveWindow.ts"
 
@@ -13,6 +15,8 @@ export interface SessionNumbers {
   readonly maxInFlight: number
   readonly ackBytes: number
   readonly ackDelay: number
+  readonly parkGrace: number
+  readonly wakeTimeout: number
 }
 
 /** What a session needs from whoever runs it. */
@@ -31,6 +35,10 @@ export interface SessionHost {
   /** More of what we sent has been acknowledged. */
   readonly onAcknowledged: (session: CryptoSession) => void
   readonly onKilled: (session: CryptoSession) => void
+  /** The session rests no longer and asks the peer; it needs its path. */
+  readonly onWaking: (session: CryptoSession) => void
+  /** A packet of the peer has ended the rest; it came by this route. It is to be answered at once. */
+  readonly onWoken: (session: CryptoSession, by: WokenBy, route: ReplyRoute) => void
   /** The session wants `endBatch` when the current read is done. */
   readonly onTouched: (session: CryptoSession) => void
 }

@@ -52,7 +52,9 @@ const scene = () => {
       receiveBuffer: 100_000,
       maxInFlight: 1_000_000,
       ackBytes: 32_768,
-      ackDelay: 2
+      ackDelay: 2,
+      parkGrace: 1_000,
+      wakeTimeout: 2_000
     },
     slab: new PayloadSlab(),
     budget: { used: 0, limit: 1_000_000 },
@@ -63,6 +65,8 @@ const scene = () => {
     onWritable: () => {},
     onAcknowledged: () => {},
     onKilled: () => {},
+    onWaking: () => {},
+    onWoken: () => {},
     onTouched: () => {}
   }
   const session = new CryptoSession(host, path, plainCrypto.box(theirs.publicKey, ours.secretKey)!, nonce, nonce)
