@@ -69,3 +69,31 @@ export const writeEndpoint = (cursor: WireCursor, endpoint: IpEndpoint, families
   cursor.bytes.set(address, cursor.advance(address.length))
   Field.u16.write(cursor, endpoint.port)
 }
+
+/**
+ * A byte that says how many, and so many packed addresses. A family that is neither of the two spoils the list, because nobody knows where
+ * the next address begins.
+ */
+export const endpointList = (maximum: number, families: Families): Field.WireField<ReadonlyArray<IpEndpoint>> => ({
+  hidden: false,
+  schema: Schema.Array(IpEndpoint).check(Schema.isMaxLength(maximum)),
+  minSize: 1,
+  maxSize: 1 + 19 * maximum,
+  size: (endpoints) => endpoints.reduce((sum, endpoint) => sum + endpointSize(endpoint), 1),
+  read: (cursor) => {
+    const endpoints: Array<IpEndpoint> = []
+    const count = Field.u8.read(cursor)
+    if (count > maximum) cursor.fail(`${count} addresses are more than ${maximum}`)
+    while (endpoints.length < count && cursor.problem === undefined) {
+      const family = Field.u8.read(cursor)
+      if (family !== families.ipv4 && family !== families.ipv6) cursor.fail(`unknown address family ${family}`)
+      else endpoints.push(readEndpoint(cursor, family === families.ipv4))
+    }
+    return endpoints
+  },
+  write: (cursor, endpoints) => {
+    if (endpoints.length > maximum) throw new RangeError(`${endpoints.length} addresses are more than ${maximum}`)
+    Field.u8.write(cursor, endpoints.length)
+    for (const endpoint of endpoints) writeEndpoint(cursor, endpoint, families)
+  }
+})

@@ -1,6 +1,7 @@
 /**
  * Every wire codec, by name, for tests that hold for all of them.
  */
+import * as Direct from "../../src/schema/DirectPacket.ts"
 import { LinkControl } from "../../src/schema/LinkControl.ts"
 import * as NetCrypto from "../../src/schema/NetCryptoPacket.ts"
 import { ShareRelays } from "../../src/schema/PackedNode.ts"
@@ -24,6 +25,8 @@ const codecs = {
   HandshakeContent: NetCrypto.HandshakeContent,
   ShareRelays,
   LinkControl,
+  DirectHello: Direct.DirectHello,
+  DirectHelloAck: Direct.DirectHelloAck,
   SessionFrame
 }
 
