@@ -1,4 +1,7 @@
-/** One link of a multiplexer: its streams, and whether both sides have resumed on them. A session lives on stream `id mod streams` (row I21). */
+/**
+ * One link of a multiplexer: its streams, and whether both sides have resumed on them. A session lives on stream `id mod streams` (row I21).
+ * Which link the sessions run over is `MuxLinks`' choice; a link that they have left keeps its streams in step, for another time.
+ */
 import * as Frame from "../../schema/SessionFrame.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
 import { MuxStream } from "./MuxStream.ts"
@@ -6,17 +9,22 @@ import type { PeerFrames } from "./PeerFrames.ts"
 import type { SessionMux } from "./SessionMux.ts"
 
 export class MuxLink {
-  /** Undefined until our Resume. */
+  /** Of our latest Resume, while it counts: undefined before the first, and while the sessions run over another link. */
   epoch: number | undefined = undefined
   /** The link before this one, whose frames count until the peer's Resume has come on the session's stream. */
   earlier: MuxLink | undefined = undefined
+  /** Bytes of the peer, on all streams. */
+  receivedBytes = 0
+  /** Something of ours has been put on the link. Called once per batch: only take note. */
+  onSend: (() => void) | undefined = undefined
   /** Numbered frames that the peer sends again for sessions that are over, because they had come over the earlier link. */
   readonly leftovers = new Map<number, number>()
   readonly streams: ReadonlyArray<MuxStream>
   /** Milliseconds there and back, undefined before the first measurement. */
   readonly roundTrip: () => number | undefined
   private readonly mux: SessionMux
-  private isOver = false
+  private wasUsed = false
+  private over = false
 
   constructor(
     mux: SessionMux,
@@ -32,25 +40,32 @@ export class MuxLink {
         output,
         maxFrameSize,
         replyBacklog,
+        batches: mux.batches,
         sink: frames.of(this, index),
-        afterTurn: (session) => mux.note(session)
+        afterTurn: (session) => mux.note(session),
+        onSend: () => this.onSend?.()
       })
     )
   }
 
-  get batches(): { readonly fullBatches: number; readonly roundBatches: number } {
-    let fullBatches = 0
-    let roundBatches = 0
-    for (const stream of this.streams) {
-      fullBatches += stream.fullBatches
-      roundBatches += stream.roundBatches
-    }
-    return { fullBatches, roundBatches }
-  }
-
   /** Whether sessions flow both ways on every stream. */
   get isUp(): boolean {
-    return !this.isOver && this.streams.every((stream) => stream.resumeSent && stream.resumeReceived)
+    return this.streams.every((stream) => stream.resumeSent && stream.resumeReceived)
+  }
+
+  /** The sessions ran over it, and no longer do. */
+  get isLeft(): boolean {
+    return this.over || (this.wasUsed && this.mux.link !== this)
+  }
+
+  /** It has been detached, or everything is over. */
+  get isOver(): boolean {
+    return this.over
+  }
+
+  /** A stream has a Resume of ours that the peer has not answered. */
+  get isUnanswered(): boolean {
+    return this.streams.some((stream) => stream.resumeSent && !stream.resumeReceived)
   }
 
   /** Takes a frame for a session that is not. False: it is not one that comes again. */
@@ -71,7 +86,8 @@ export class MuxLink {
   /** Takes the next bytes of one of the peer's streams, which then belong to the link. */
   receive(index: number, bytes: Uint8Array): void {
     const stream = this.streams[index]
-    if (stream === undefined || this.mux.fault !== undefined) return
+    if (stream === undefined || this.over) return
+    this.receivedBytes += bytes.length
     const problem = stream.receive(bytes)
     if (problem !== undefined) this.mux.violate(this, problem.message)
     else this.mux.link?.pump()
@@ -86,12 +102,15 @@ export class MuxLink {
     for (const stream of this.streams) stream.pump()
   }
 
-  /** Our Resume goes first on a stream. */
-  begin(index: number, resume: Uint8Array): void {
-    const stream = this.streams[index]
-    if (stream === undefined) return
-    stream.reply(resume)
-    stream.resumeSent = true
+  /** Begins on every stream, each with its Resume; what the peer says before its own is nothing. */
+  begin(epoch: number, resumes: ReadonlyArray<Uint8Array>): void {
+    this.epoch = epoch
+    this.wasUsed = true
+    this.leftovers.clear()
+    for (const [index, stream] of this.streams.entries()) {
+      const resume = resumes[index]
+      if (resume !== undefined) stream.begin(resume)
+    }
   }
 
   /** The peer's Resume has come on a stream. */
@@ -99,7 +118,6 @@ export class MuxLink {
     const stream = this.streams[index]
     if (stream !== undefined) stream.resumeReceived = true
     if (!this.isUp) return
-    this.earlier?.close(undefined)
     this.earlier = undefined
     this.mux.options.onChange()
   }
@@ -111,14 +129,24 @@ export class MuxLink {
     stream.pump()
   }
 
-  /** Sends nothing any more; what the peer has sent is still taken. */
+  /** Sends nothing more of the sessions until it begins again; what the peer has sent is still taken. */
   mute(): void {
-    for (const stream of this.streams) stream.finish(undefined)
+    this.epoch = undefined
+    for (const stream of this.streams) stream.mute()
   }
 
-  /** Sends one last frame, if there is one, and takes nothing any more. */
+  /** The last step of leaving it: bytes of the peer may come before this returns. */
+  release(): void {
+    for (const stream of this.streams) stream.release()
+  }
+
+  /** Sends one last frame, if there is one, takes nothing any more, and lets everything go. */
   close(last: Uint8Array | undefined): void {
-    this.isOver = true
+    this.over = true
+    this.epoch = undefined
+    this.earlier = undefined
+    this.onSend = undefined
+    this.leftovers.clear()
     for (const [index, stream] of this.streams.entries()) stream.finish(index === 0 ? last : undefined)
   }
 }

@@ -8,6 +8,10 @@ export class MuxPings {
   private next = 1n
   private readonly waiting = new Map<bigint, () => void>()
 
+  get count(): number {
+    return this.waiting.size
+  }
+
   /** A Ping to send. */
   begin(onPong: () => void): Uint8Array {
     const value = this.next++

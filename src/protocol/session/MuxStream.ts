@@ -11,19 +11,26 @@ import type { SessionState } from "./SessionState.ts"
 /** Frame bytes put on the link before it is sent (row I20). */
 const batchSize = 32 * 1024
 
+/** Batches that were full, and batches in which every session had its turn. */
+export interface BatchCounts {
+  fullBatches: number
+  roundBatches: number
+}
+
 export class MuxStream {
-  /** Our Resume is on its way, so that other frames of ours may follow. */
+  /** Our latest Resume is on its way and counts, so that other frames of ours may follow. */
   resumeSent = false
-  /** The peer's Resume has come, so that other frames of the peer may follow. */
+  /** The peer's answer to it has come, or the Resume that it answers, so that other frames of the peer may follow. */
   resumeReceived = false
-  /** Batches that were full, and batches in which every session had its turn. */
-  fullBatches = 0
-  roundBatches = 0
+  /** There has been a Resume of the peer: whatever it sends before the first one is a mistake. */
+  wasResumed = false
   private readonly output: LinkOutput
-  private readonly reader: SessionFrameReader
+  private reader: SessionFrameReader | undefined
   private readonly replyBacklog: number
+  private readonly batches: BatchCounts
   /** A session's turn is over: file it where its state says it belongs. */
   private readonly afterTurn: (session: SessionState) => void
+  private readonly onSend: () => void
   /** Sessions with something to send, in the order of their turns. */
   private turns = new Set<SessionState>()
   private replies: Array<Uint8Array> = []
@@ -39,36 +46,49 @@ export class MuxStream {
     readonly sink: SessionFrameSink
     readonly maxFrameSize: number
     readonly replyBacklog: number
+    readonly batches: BatchCounts
     readonly afterTurn: (session: SessionState) => void
+    /** A batch has been put on the link. */
+    readonly onSend: () => void
   }) {
     this.output = options.output
     this.reader = new SessionFrameReader(options.sink, options.maxFrameSize)
     this.replyBacklog = options.replyBacklog
+    this.batches = options.batches
     this.afterTurn = options.afterTurn
+    this.onSend = options.onSend
   }
 
   /** The link took everything the last time, and nothing waits for its turn. */
   get isIdle(): boolean {
-    return this.resumeSent && !this.busy && this.turns.size === 0 && this.replies.length === 0 && !this.isOver
+    return this.resumeSent && !this.busy && this.turns.size === 0 && this.replies.length === 0
   }
 
   /** Takes the next bytes of the peer, which then belong to the stream. */
   receive(bytes: Uint8Array): SessionFrameInvalid | undefined {
-    return this.reader.push(bytes)
+    return this.reader?.push(bytes)
   }
 
   /** Gives a session with output its turn. */
   schedule(session: SessionState): void {
-    if (!this.isOver) this.turns.add(session)
+    if (this.resumeSent) this.turns.add(session)
   }
 
   unschedule(session: SessionState): void {
     this.turns.delete(session)
   }
 
+  /** Begins, or begins again: our Resume goes before everything else. Frames of the peer count again from its Resume on. */
+  begin(resume: Uint8Array): void {
+    if (this.isOver) return
+    this.resumeSent = true
+    this.resumeReceived = false
+    this.reply(resume)
+  }
+
   /** Puts a frame before those of the sessions. With too many of them nothing is taken from the peer until they have gone. */
   reply(frame: Uint8Array): void {
-    if (this.isOver) return
+    if (!this.resumeSent) return
     this.replies.push(frame)
     this.replyBytes += frame.length
     if (this.held || this.replyBytes <= this.replyBacklog) return
@@ -88,7 +108,10 @@ export class MuxStream {
       this.pumpAgain = false
       this.busy = true
       while (!this.isOver && this.output.send()) {
-        if (this.resumeSent && this.fill()) continue
+        if (this.resumeSent && this.fill()) {
+          this.onSend()
+          continue
+        }
         this.output.flush()
         this.busy = !this.output.send()
         break
@@ -97,7 +120,22 @@ export class MuxStream {
     this.pumping = false
   }
 
-  /** Sends one last frame, as far as the link takes it, and nothing any more. */
+  /** Sends nothing more of the sessions until it begins again. What is packed already goes, so that no frame is cut off. */
+  mute(): void {
+    this.resumeSent = false
+    this.turns = new Set()
+    this.replies = []
+    this.replyBytes = 0
+  }
+
+  /** Takes bytes of the peer again, if replies that are gone now were in the way. They may come before this returns. */
+  release(): void {
+    if (!this.held || this.replyBytes > this.replyBacklog) return
+    this.held = false
+    this.output.hold(false)
+  }
+
+  /** Sends one last frame, as far as the link takes it, and nothing any more; takes nothing any more. */
   finish(frame: Uint8Array | undefined): void {
     if (frame !== undefined && !this.isOver) {
       this.output.push(frame)
@@ -105,10 +143,9 @@ export class MuxStream {
       this.output.send()
     }
     this.isOver = true
-    this.turns = new Set()
-    this.replies = []
-    if (this.held) this.output.hold(false)
-    this.held = false
+    this.reader = undefined
+    this.mute()
+    this.release()
   }
 
   /** Puts up to a batch of frames on the link. False: there are none. */
@@ -117,10 +154,7 @@ export class MuxStream {
       for (const reply of this.replies) this.output.push(reply)
       this.replies = []
       this.replyBytes = 0
-      if (this.held) {
-        this.held = false
-        this.output.hold(false)
-      }
+      this.release()
       return true
     }
     let left = this.turns.size
@@ -131,12 +165,12 @@ export class MuxStream {
       if (session.hasOutput) size += session.writeNext(this.output)
       this.afterTurn(session)
       if (size >= batchSize) {
-        this.fullBatches++
+        this.batches.fullBatches++
         return true
       }
       if (--left === 0) break
     }
-    this.roundBatches++
+    this.batches.roundBatches++
     return true
   }
 }

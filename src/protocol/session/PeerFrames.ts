@@ -48,16 +48,16 @@ export class PeerFrames {
   /** Whether a frame for a session counts on this stream. */
   private isTaken(link: MuxLink, index: number, id: number): boolean {
     const { mux } = this
-    const current = mux.link
-    if (mux.fault !== undefined || current === undefined) return false
-    if (link === current) {
-      if (link.streams[index]?.resumeReceived === true) return true
+    const stream = link.streams[index]
+    if (stream === undefined || link.isOver) return false
+    if (!stream.wasResumed) {
       mux.violate(link, "a frame before Resume")
       return false
     }
-    // Without its own Resume it would be read from another place than where it begins.
-    if (current.earlier !== link || link.streams[index]?.resumeReceived !== true) return false
-    return !current.streamOf(id).resumeReceived
+    // Without the Resume of this move it would be read from another place than where it begins.
+    if (!stream.resumeReceived) return false
+    const current = mux.link
+    return link === current || (current?.earlier === link && !current.streamOf(id).resumeReceived)
   }
 
   private onControl(link: MuxLink, index: number, frame: Exclude<Frame.ControlFrame, Frame.Resume>): boolean {
@@ -97,9 +97,8 @@ export class PeerFrames {
 
   private onResume(link: MuxLink, index: number, frame: Frame.Resume): boolean {
     const { mux } = this
-    if (link !== mux.link) return mux.fault === undefined
-    const isSecond = link.streams[index]?.resumeReceived === true
-    const violation = isSecond ? "a second Resume" : mux.takeResume(link, index, frame)
+    if (link.isOver) return false
+    const violation = mux.links.takeResume(link, index, frame)
     if (violation === undefined) return mux.fault === undefined
     mux.violate(link, violation)
     return false

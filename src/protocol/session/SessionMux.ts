@@ -4,10 +4,10 @@
  *
  * Plain code, called once per packet or batch. It waits for nothing: the layer brings links, calls `creditInterval`, and gives up.
  */
-import { equalBytes } from "../../schema/Bytes.ts"
 import * as Frame from "../../schema/SessionFrame.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
-import { MuxLink } from "./MuxLink.ts"
+import type { MuxLink } from "./MuxLink.ts"
+import { MuxLinks } from "./MuxLinks.ts"
 import { MuxPings } from "./MuxPings.ts"
 import { PeerFrames } from "./PeerFrames.ts"
 import { SessionCode, type SessionFault } from "./sessionFault.ts"
@@ -40,15 +40,10 @@ export class SessionMux {
   refusal: { readonly code: number; readonly message: string } | undefined = undefined
   /** Credit for made sessions that only the peer has made so far. */
   readonly earlyCredits = new Map<number, number>()
-  /** The link in use, and the one before it, from which frames are taken until the peer's Resume. */
-  link: MuxLink | undefined = undefined
+  readonly batches = { fullBatches: 0, roundBatches: 0 }
   readonly dropped = { unknownSession: 0, ignoredFrames: 0, ignoredPackets: 0, refusedSessions: 0, droppedDatagrams: 0 }
-  private epoch = 0
-  /** Which process of the peer the sessions are with. */
-  private peerInstance: Uint8Array | undefined = undefined
-  private readonly frames: PeerFrames
+  readonly links: MuxLinks
   private readonly creditWaiting = new Set<SessionState>()
-  private readonly batches = { fullBatches: 0, roundBatches: 0 }
 
   constructor(options: SessionMuxOptions) {
     this.options = options
@@ -63,18 +58,23 @@ export class SessionMux {
       creditStep: numbers.creditStep,
       maxFramePayload: numbers.maxFramePayload
     }
-    this.frames = new PeerFrames(this)
+    this.links = new MuxLinks(this, new PeerFrames(this))
   }
 
   get counts(): SessionMuxCounts {
-    const { fullBatches, roundBatches } = this.batches
-    const now = this.link?.batches ?? { fullBatches: 0, roundBatches: 0 }
-    return {
-      sessions: this.sessions.size,
-      ...this.dropped,
-      fullBatches: fullBatches + now.fullBatches,
-      roundBatches: roundBatches + now.roundBatches
-    }
+    return { sessions: this.sessions.size, ...this.dropped, ...this.batches }
+  }
+
+  /** The link in use; one whose epoch is undefined waits for the peer to begin on it. */
+  get link(): MuxLink | undefined {
+    return this.links.current
+  }
+
+  /** Something has been sent that the peer has yet to answer: frames, a Resume, a ping. Looks at every session. */
+  get isOwedAnswer(): boolean {
+    if (this.link?.isUnanswered === true || this.pings.count > 0) return true
+    for (const session of this.sessions.values()) if (session.isOwedAnswer) return true
+    return false
   }
 
   /** Nothing waits to be sent over the link in use. */
@@ -176,7 +176,7 @@ export class SessionMux {
       if (session.creditLater) session.creditDue()
       this.note(session)
     }
-    this.pump()
+    this.link?.pump()
   }
 
   /** Ends everything with the peer. */
@@ -187,74 +187,57 @@ export class SessionMux {
     this.sessions.clear()
     this.creditWaiting.clear()
     this.offers.length = 0
-    if (this.link !== undefined) this.detach(this.link)
+    this.links.close()
+    this.left()
     this.options.onChange()
   }
 
   // --- the links' side
 
-  /** A new link with the same process of the peer: its streams, and its round trip. The earlier one is not sent on any more. */
+  /**
+   * A new link with the same process of the peer: its streams, and its round trip. Sessions move to it when the greater identity, which does
+   * it at once, or either side by `reattach`, begins on it.
+   */
   attach(outputs: ReadonlyArray<LinkOutput>, roundTrip: () => number | undefined): MuxLink {
-    const earlier = this.link
-    if (earlier !== undefined) this.mute(earlier)
-    const link = new MuxLink(this, this.frames, outputs, roundTrip)
-    this.link = link
-    if (this.fault !== undefined) {
-      link.close(undefined)
-      return link
-    }
-    link.earlier = earlier
-    for (const session of this.sessions.values()) session.synced = false
-    if (this.options.greater) this.sendResume(link, this.epoch + 1)
-    return link
+    return this.links.attach(outputs, roundTrip)
   }
 
-  /** The link is no more. Sessions wait for the next one. */
+  /** Moves the sessions to a link that was attached before. Nothing when they run over it. False: it has been detached. */
+  reattach(link: MuxLink): boolean {
+    return this.links.reattach(link)
+  }
+
+  /** The link is no more, whether it was in use or not. Without another one, sessions wait for the next. */
   detach(link: MuxLink): void {
-    if (this.link !== link) {
-      if (this.link?.earlier === link) this.link.earlier = undefined
-      return
-    }
-    this.mute(link)
-    this.link = undefined
+    this.links.detach(link)
+  }
+
+  /** A link was left: what it was asked has no answer any more, and nothing goes before the next one has begun. */
+  left(): void {
+    this.pings.clear()
     for (const session of this.sessions.values()) session.synced = false
-    this.options.onChange()
   }
 
   /** Begins the link on our side: what has been received of every session, so that the peer sends the rest. */
   sendResume(link: MuxLink, epoch: number): void {
-    this.epoch = epoch
-    link.epoch = epoch
     const entries = link.streams.map(() => new Array<Frame.ResumedSession>())
     for (const session of this.sessions.values()) {
       if (session.untouched) session.begin()
       else entries[session.id % link.streams.length]?.push(session.resumeEntry())
     }
-    for (const [index, sessions] of entries.entries()) {
-      link.begin(
-        index,
-        Frame.Resume.encode(Frame.Resume.make({ instanceId: this.options.instanceId, epoch, sessions }))
-      )
-    }
+    const { instanceId } = this.options
+    link.begin(
+      epoch,
+      entries.map((sessions) => Frame.Resume.encode(Frame.Resume.make({ instanceId, epoch, sessions })))
+    )
     if (this.refusal !== undefined) link.sayGoAway(this.refusal)
     for (const session of this.sessions.values()) this.note(session)
     link.pump()
   }
 
-  /** Takes the peer's Resume on one stream. The answer says what is wrong with it. */
-  takeResume(link: MuxLink, index: number, frame: Frame.Resume): string | undefined {
-    this.peerInstance ??= frame.instanceId.slice()
-    if (!equalBytes(this.peerInstance, frame.instanceId)) {
-      this.fail({ _tag: "PeerRestarted" })
-      return undefined
-    }
-    if (link.epoch === undefined) {
-      if (frame.epoch <= this.epoch) return `resumed with epoch ${frame.epoch} after ${this.epoch}`
-      this.sendResume(link, frame.epoch)
-    } else if (frame.epoch !== link.epoch) {
-      return `resumed with epoch ${frame.epoch} instead of ${link.epoch}`
-    }
-    const received = new Map(frame.sessions.map((entry) => [entry.sessionId, entry.received]))
+  /** Takes what the peer's Resume on one stream says of its sessions. The answer says what is wrong with it. */
+  resumeSessions(link: MuxLink, index: number, entries: ReadonlyArray<Frame.ResumedSession>): string | undefined {
+    const received = new Map(entries.map((entry) => [entry.sessionId, entry.received]))
     for (const session of this.sessions.values()) {
       if (session.synced || session.id % link.streams.length !== index) continue
       const violation = session.resume(received.get(session.id))
@@ -309,17 +292,5 @@ export class SessionMux {
   private forget(session: SessionState): void {
     if (session.fault?._tag === "Refused") this.refused--
     else this.incoming--
-  }
-
-  private pump(): void {
-    this.link?.pump()
-  }
-
-  private mute(link: MuxLink): void {
-    const { fullBatches, roundBatches } = link.batches
-    this.batches.fullBatches += fullBatches
-    this.batches.roundBatches += roundBatches
-    link.mute()
-    this.pings.clear()
   }
 }

@@ -134,6 +134,11 @@ export class SessionState {
     return this.sender.sent === 0 && this.receiver.received === 0 && !isAllowed
   }
 
+  /** The peer has yet to say that it has received something of ours. */
+  get isOwedAnswer(): boolean {
+    return !this.sender.gated && this.sender.received < this.sender.sent
+  }
+
   /** Payload bytes: received, written, and known to have been received by the peer. */
   get counts(): { readonly received: number; readonly written: number; readonly delivered: number } {
     return {
