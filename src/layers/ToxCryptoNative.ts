@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { createRequire } from "node:module"
+import type { SecretKey } from "../protocol/crypto/Crypto.ts"
 import { keySize, type PublicKey } from "../schema/Bytes.ts"
 import { allocateSecret } from "../schema/secretBytes.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
@@ -39,6 +40,20 @@ export const layerFrom = (name: string): Layer.Layer<ToxCrypto, ToxCryptoUnavail
       )
       const cipherOf = (key: Uint8Array) => nativeCipher(sodium, key, live)
 
+      const sharedSecret = (theirs: Uint8Array, ours: SecretKey): Uint8Array | undefined => {
+        requireKey(theirs)
+        const secret = requireKey(Redacted.value(ours))
+        const shared = allocateSecret()
+        try {
+          sodium.crypto_scalarmult(shared, secret, theirs)
+        } catch {
+          // The lengths are right, so this is libsodium's refusal of a low-order point.
+          wipe(shared)
+          return undefined
+        }
+        return shared
+      }
+
       return ToxCrypto.of({
         implementation: "sodium-native",
         publicKey: (secretKey) => {
@@ -47,19 +62,12 @@ export const layerFrom = (name: string): Layer.Layer<ToxCrypto, ToxCryptoUnavail
           return publicKey as PublicKey
         },
         box: (theirs, ours) => {
-          requireKey(theirs)
-          const secret = requireKey(Redacted.value(ours))
-          const key = allocateSecret()
-          try {
-            sodium.crypto_scalarmult(key, secret, theirs)
-          } catch {
-            // The lengths are right, so this is libsodium's refusal of a low-order point.
-            wipe(key)
-            return undefined
-          }
+          const key = sharedSecret(theirs, ours)
+          if (key === undefined) return undefined
           hsalsa20(key, key)
           return cipherOf(key)
         },
+        sharedSecret,
         secretBox: (secretKey) => {
           const key = allocateSecret()
           key.set(requireKey(Redacted.value(secretKey)))

@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Cipher } from "../protocol/crypto/Crypto.ts"
 import { keySize, macSize, type PublicKey } from "../schema/Bytes.ts"
+import { allocateSecret } from "../schema/secretBytes.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { ToxCryptoUnavailable } from "../services/ToxCryptoUnavailable.ts"
 import { equalConstantTime, requireKey, requireOpenable, requireSealable, wipe } from "./cryptoInput.ts"
@@ -21,6 +22,7 @@ interface Libsodium {
   readonly _crypto_secretbox_easy: SecretBox
   readonly _crypto_secretbox_open_easy: SecretBox
   readonly _crypto_box_beforenm: (shared: number, theirs: number, ours: number) => number
+  readonly _crypto_scalarmult: (shared: number, secretKey: number, publicKey: number) => number
   readonly _crypto_scalarmult_base: (publicKey: number, secretKey: number) => number
   readonly _crypto_hash: (target: number, source: number, length: number, lengthHigh: number) => number
 }
@@ -161,6 +163,19 @@ export const layer: Layer.Layer<ToxCrypto, ToxCryptoUnavailable> = Layer.effect(
         if (usable) return cipherAt(key)
         release(key, keySize)
         return undefined
+      },
+      sharedSecret: (theirs, ours) => {
+        requireKey(theirs)
+        const secret = requireKey(Redacted.value(ours))
+        const at = reserve(3 * keySize)
+        const heap = sodium.HEAPU8
+        heap.set(theirs, at)
+        heap.set(secret, at + keySize)
+        const usable = sodium._crypto_scalarmult(at + 2 * keySize, at + keySize, at) === 0
+        const shared = usable ? allocateSecret() : undefined
+        shared?.set(heap.subarray(at + 2 * keySize, at + 3 * keySize))
+        heap.fill(0, at + keySize, at + 3 * keySize)
+        return shared
       },
       secretBox: (secretKey) => {
         const bytes = requireKey(Redacted.value(secretKey))

@@ -27,6 +27,11 @@ const lowOrderKeys = [
   return [unhex(key), withTopBit]
 })
 
+/** RFC 7748, section 6.1. */
+const aliceSecret = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"
+const bobSecret = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"
+const aliceAndBob = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
+
 for (const [name, layer] of implementations) {
   const check = withCrypto(layer)
 
@@ -105,6 +110,42 @@ for (const [name, layer] of implementations) {
       "low-order and zero public keys give no cipher",
       check((crypto) => {
         for (const key of lowOrderKeys) expect(crypto.box(key, consecutive(1)), hex(key)).toBeUndefined()
+      })
+    )
+
+    it.effect(
+      "sharedSecret is X25519 of RFC 7748, the same from both sides",
+      check((crypto) => {
+        // Section 6.1: the keys of Alice and Bob.
+        const alice = Redacted.make(unhex(aliceSecret))
+        const bob = Redacted.make(unhex(bobSecret))
+        expect(hex(crypto.sharedSecret(crypto.publicKey(bob), alice)!)).toBe(aliceAndBob)
+        expect(hex(crypto.sharedSecret(crypto.publicKey(alice), bob)!)).toBe(aliceAndBob)
+        // Section 5.2: the first pair of scalar and coordinate.
+        const scalar = Redacted.make(unhex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"))
+        const coordinate = unhex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c")
+        expect(hex(crypto.sharedSecret(coordinate, scalar)!))
+          .toBe("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552")
+      })
+    )
+
+    it.effect(
+      "sharedSecret belongs to the caller: a second one does not change the first",
+      check((crypto) => {
+        const first = crypto.sharedSecret(crypto.publicKey(consecutive(1)), consecutive(2))!
+        const kept = hex(first)
+        const second = crypto.sharedSecret(crypto.publicKey(consecutive(3)), consecutive(2))!
+        expect(hex(first)).toBe(kept)
+        expect(hex(second)).not.toBe(kept)
+      })
+    )
+
+    it.effect(
+      "low-order and zero public keys give no shared secret, keys of another length are a bug",
+      check((crypto) => {
+        for (const key of lowOrderKeys) expect(crypto.sharedSecret(key, consecutive(1)), hex(key)).toBeUndefined()
+        expect(() => crypto.sharedSecret(new Uint8Array(31), consecutive(1))).toThrow(RangeError)
+        expect(() => crypto.sharedSecret(new Uint8Array(33), consecutive(1))).toThrow(RangeError)
       })
     )
 
@@ -196,6 +237,7 @@ describe("ToxCrypto native and wasm", () => {
             const secret = Redacted.make(secretBytes)
             expect(hex(native.publicKey(secret))).toBe(hex(wasm.publicKey(secret)))
             expect(hex(native.sha512(plain))).toBe(hex(wasm.sha512(plain)))
+            expect(native.sharedSecret(theirs, secret)).toEqual(wasm.sharedSecret(theirs, secret))
             const boxes = [native.box(theirs, secret), wasm.box(theirs, secret)] as const
             const ciphers = boxes[0] === undefined || boxes[1] === undefined
               ? [native.secretBox(secret), wasm.secretBox(secret)] as const

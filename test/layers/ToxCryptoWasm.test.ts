@@ -63,6 +63,18 @@ describe("ToxCryptoWasm memory", () => {
       yield* close
     }))
 
+  it.effect("G1: sharedSecret leaves neither the secret key nor the result in the heap", () =>
+    Effect.gen(function*() {
+      const { crypto, close } = yield* build
+      const secret = Redacted.make(marked(6))
+      const shared = crypto.sharedSecret(crypto.publicKey(Redacted.make(marked(7))), secret)!
+      expect(inHeap(marked(6))).toBe(false)
+      expect(inHeap(shared)).toBe(false)
+      expect(crypto.sharedSecret(new Uint8Array(32), secret)).toBeUndefined()
+      expect(inHeap(marked(6))).toBe(false)
+      yield* close
+    }))
+
   it.effect("G1: plaintext in the scratch area is wiped when the layer closes and when the area grows", () =>
     Effect.gen(function*() {
       const { crypto, close } = yield* build

@@ -60,6 +60,11 @@ export interface Crypto {
    * (low order or zero), which an attacker can send: callers treat it like a message that does not open.
    */
   readonly box: (theirs: Uint8Array, ours: SecretKey) => Cipher | undefined
+  /**
+   * The bare X25519 secret of two keys (RFC 7748), 32 bytes, the same from both sides: input of a key derivation, never a key
+   * itself. It belongs to the caller, who wipes it. `undefined` when the public key is unusable, as in `box`.
+   */
+  readonly sharedSecret: (theirs: Uint8Array, ours: SecretKey) => Uint8Array | undefined
   /** The cipher of a symmetric 32-byte key, which is copied. */
   readonly secretBox: (key: SecretKey) => Cipher
   /** SHA-512, 64 bytes. */
