@@ -25,16 +25,22 @@ export interface DirectStream {
   readonly keyExchange: string
   /** By which identity of the pre-shared key the two sides found each other. */
   readonly pskIdentity: string
-  /** Registers the receiver. Another call replaces it. Bytes that nobody has received yet are delivered first, inside the call. */
+  /**
+   * Registers the receiver. Another call replaces it. Bytes that nobody has received yet are delivered first, inside the call, unless
+   * the stream is held; a stream that is over already then tells this receiver as well.
+   */
   readonly handle: (handlers: DirectStreamHandlers) => void
   /**
-   * Queues the pieces in order, which must not be changed any more, as one batch. False: more is queued than is taken at once, so stop until
-   * `onWritable`; the pieces are taken all the same. After the end they are dropped, with true.
+   * Queues the pieces in order, which must not be changed any more, as one batch. False: more is queued than is taken at once (256 KiB
+   * or more), so stop until `onWritable`; the pieces are taken all the same. After the end they are dropped, with true.
    */
   readonly write: (pieces: ReadonlyArray<Uint8Array>) => boolean
-  /** Stops (true) or resumes (false) the delivery of the peer's bytes; while it is stopped only a bounded amount is read. */
+  /**
+   * Stops (true) or resumes (false) the delivery of the peer's bytes, and of the end behind them. While it is stopped, or nobody has
+   * called `handle`, at most 512 KiB are read.
+   */
   readonly hold: (held: boolean) => void
-  /** Ends the stream at once, without waiting for what is queued. Idempotent. */
+  /** Ends the stream at once, with a reset, without waiting for what is queued. `onClosed` follows, not inside the call. Idempotent. */
   readonly destroy: () => void
 }
 
@@ -42,6 +48,15 @@ export interface DirectStream {
 export interface DirectSecret {
   readonly pskIdentity: string
   readonly psk: Uint8Array
+}
+
+/** A caller that was not secured. */
+export interface RefusedCaller {
+  readonly remote: IpEndpoint
+  /** What it called itself, when it came so far; nothing of it is proven. */
+  readonly pskIdentity: string | undefined
+  /** `Denied` with `UNKNOWN_IDENTITY`, `DECRYPT_ERROR` (another key), `ETIMEDOUT`, `TOO_MANY` or TLS' own word; `Reset` or `Ended` when it left. */
+  readonly error: TransportError
 }
 
 /** A listening socket for direct streams; its scope owns it. */
@@ -52,10 +67,11 @@ export interface DirectListener {
   /**
    * Runs `handler` in a fiber and a scope of its own for each stream that has been secured. Handshakes run concurrently, each with a
    * deadline, so many at a time in all and for each address as `DirectSettings` allow; those beyond are closed at once. Nothing that a
-   * caller does ends the listener.
+   * caller does ends the listener. `onRefused` is told of each caller whose handshake failed, synchronously; it must not throw.
    */
   readonly serve: <R>(
-    handler: (stream: DirectStream) => Effect.Effect<void, never, R>
+    handler: (stream: DirectStream) => Effect.Effect<void, never, R>,
+    onRefused?: (refused: RefusedCaller) => void
   ) => Effect.Effect<never, never, Exclude<R, Scope.Scope>>
 }
 
@@ -65,7 +81,11 @@ export interface DirectListener {
  * `DirectLinks`' business.
  */
 export class DirectTransport extends Context.Service<DirectTransport, {
-  /** Dials and secures; interruptible, so that callers put their own deadline around it. */
+  /**
+   * Dials and secures; interruptible, so that callers put their own deadline around it. Beyond the failures of a dial: `Denied` with
+   * `DECRYPT_ERROR` when the listener knows another key, `HANDSHAKE_FAILURE` when it does not know the identity, `NO_PSK` when it
+   * proves itself with anything but the key, `NO_FORWARD_SECRECY`, or TLS' own word; `Reset` or `Ended` when it hung up.
+   */
   readonly connect: (
     endpoint: IpEndpoint,
     secret: DirectSecret

@@ -6,7 +6,8 @@ import type * as Scope from "effect/Scope"
 /** Why a byte stream could not be opened or has ended. */
 export class TransportError extends Schema.TaggedError<TransportError>()("TransportError", {
   /**
-   * `Refused`, `Unreachable` and `NotFound` (the host name) come from dialling; `InUse` and `Denied` from listening;
+   * `Refused`, `Unreachable` and `NotFound` (the host name) come from dialling; `InUse` and `Denied` from listening; `Denied` also
+   * from securing a direct connection;
    * `Ended` is the far side's FIN, `Reset` anything harder, `Exhausted` a lack of descriptors.
    */
   kind: Schema.Literals(["Refused", "Unreachable", "NotFound", "InUse", "Denied", "Exhausted", "Ended", "Reset"]),
