@@ -7,14 +7,17 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { SessionCode, type SessionFault } from "../protocol/session/sessionFault.ts"
 import { type PublicKey, toHex } from "../schema/Bytes.ts"
 import { instanceIdSize } from "../schema/LinkControl.ts"
-import { Causeway } from "../services/Causeway.ts"
+import { Causeway, type CausewayAddress, type ConnectOptions } from "../services/Causeway.ts"
+import { DirectLinks } from "../services/DirectLinks.ts"
+import { DirectSettings } from "../services/DirectSettings.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
-import { NetCrypto, type NetCryptoConnection, type PeerAddress } from "../services/NetCrypto.ts"
+import { NetCrypto, type NetCryptoConnection } from "../services/NetCrypto.ts"
 import { NodeIsClient, NodeSettings } from "../services/NodeSettings.ts"
 import { SessionSettings } from "../services/SessionSettings.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
@@ -22,6 +25,8 @@ import { PeerHandle } from "./peerHandle.ts"
 import { PeerLinks } from "./peerLinks.ts"
 import { PeerSessions } from "./peerSessions.ts"
 import { errorOfFault } from "./sessionErrors.ts"
+
+const processKeySize = 32
 
 /** Peers that wait for `accept`; more are turned away. */
 const maxWaiting = 64
@@ -47,6 +52,15 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const numbers = yield* SessionSettings
     const isClient = (yield* NodeSettings).role === "client"
     const now = monotonicMillis(yield* Clock.Clock)
+    const directNumbers = yield* DirectSettings
+    // Undefined: a node without direct links, which answers no announcement of them.
+    const direct = Option.map(yield* Effect.serviceOption(DirectLinks), (links) => ({
+      links,
+      numbers: directNumbers,
+      entropy,
+      processKey: entropy.bytes(processKeySize),
+      now
+    })).pipe(Option.getOrUndefined)
     const peers = new Map<string, PeerLinks>()
     let isOver = false
     const goneFault: SessionFault = { _tag: "LinkLost", detail: "this node has been terminated" }
@@ -72,10 +86,10 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const offer = Effect.fnUntraced(function*(claimable: Claimable) {
       const { links, sessions } = claimable
       yield* sessions.waiters.until(() => sessions.isUp ? Effect.void : undefined)
-      if (sessions.holders > 0) return
+      if (sessions.holders > 0 || links.isEnding) return
       if (isWanted(links.identityKey) && (yield* Queue.offer(waiting, claimable))) return
       yield* Effect.sleep(numbers.claimTimeout)
-      if (sessions.holders > 0) return
+      if (sessions.holders > 0 || links.isEnding) return
       yield* links.leave(sessions, SessionCode.busy, "nobody took the connection")
     })
 
@@ -92,7 +106,8 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const begin = (links: PeerLinks): PeerSessions => {
       const { identityKey, instanceId } = links
       const greater = isGreater(identity.publicKey, identityKey)
-      const sessions = new PeerSessions({ identityKey, instanceId, greater, numbers, now })
+      const onChange = (): void => links.wake()
+      const sessions = new PeerSessions({ identityKey, instanceId, greater, numbers, now, onChange })
       const claimable = { links, sessions }
       const life = Effect.raceFirst(sessions.run, Effect.andThen(offer(claimable), Effect.never))
       fork(sessions, "a peer's sessions", Effect.andThen(life, end(claimable)))
@@ -104,20 +119,33 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
       const known = peers.get(id)
       if (known?.isEnding === false) return known
       const instanceId = entropy.bytes(instanceIdSize)
-      const links = new PeerLinks({ identityKey, instanceId, numbers, netCrypto, entropy, used, begin })
+      const greater = isGreater(identity.publicKey, identityKey)
+      const links = new PeerLinks({
+        identityKey,
+        instanceId,
+        greater,
+        numbers,
+        netCrypto,
+        entropy,
+        used,
+        direct,
+        policy: directNumbers.policy,
+        begin
+      })
       peers.set(id, links)
       fork(links, "a peer's links", links.run)
       return links
     }
 
-    const claim = (address: PeerAddress): Effect.Effect<Claimable> =>
+    const claim = (address: CausewayAddress, options: ConnectOptions | undefined): Effect.Effect<Claimable> =>
       Effect.suspend(() => {
         const known = peers.get(toHex(address.identityKey))
         // Its connection is being closed and must not be used again.
-        if (known?.isEnding === true) return Effect.andThen(Deferred.await(known.over), claim(address))
+        if (known?.isEnding === true) return Effect.andThen(Deferred.await(known.over), claim(address, options))
         const links = linksOf(address.identityKey)
         const { sessions } = links
         sessions.holders++
+        if (options?.policy !== undefined) links.setPolicy(options.policy)
         links.call(address)
         return Effect.succeed({ links, sessions })
       })
@@ -128,10 +156,11 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
         return sessions.holders > 0 ? Effect.void : links.leave(sessions, SessionCode.shuttingDown, "")
       })
 
-    const connect = Effect.fn("Causeway.connect")(function*(address: PeerAddress) {
+    const connect = Effect.fn("Causeway.connect")(function*(address: CausewayAddress, options?: ConnectOptions) {
       for (;;) {
         if (isOver) return yield* errorOfFault(address.identityKey, goneFault)
-        const { links, sessions } = yield* Effect.acquireRelease(claim(address), release, { interruptible: true })
+        const claimed = claim(address, options)
+        const { links, sessions } = yield* Effect.acquireRelease(claimed, release, { interruptible: true })
         const fault = yield* sessions.waiters.until(() =>
           sessions.fault !== undefined || sessions.isUp ? Effect.succeed(sessions.fault) : undefined
         )
@@ -144,7 +173,9 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     const takeWaiting: Effect.Effect<Claimable> = Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
       for (;;) {
         const claimable = yield* restore(Queue.take(waiting))
-        if (claimable.sessions.holders > 0 || claimable.sessions.fault !== undefined) continue
+        // Somebody else has it, or it was given up meanwhile.
+        if (claimable.sessions.holders > 0 || claimable.links.isEnding) continue
+        if (claimable.links.sessions !== claimable.sessions) continue
         claimable.sessions.holders++
         return claimable
       }

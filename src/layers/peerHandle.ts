@@ -8,6 +8,7 @@ import { SessionCode } from "../protocol/session/sessionFault.ts"
 import type { SessionState } from "../protocol/session/SessionState.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { Peer, PeerLinkState } from "../services/Causeway.ts"
+import type { PathPolicy } from "../services/DirectSettings.ts"
 import type { NetCryptoPath } from "../services/NetCrypto.ts"
 import type {
   ByteSession,
@@ -136,17 +137,25 @@ export class PeerHandle implements Peer {
 
   readonly link = (): PeerLinkState => {
     const { link } = this.#sessions.mux
-    return link !== undefined && link.isUp ? { _tag: "Up", roundTrip: link.roundTrip() } : { _tag: "Down" }
+    const { path } = this.#links
+    return link === undefined || path === undefined
+      ? { _tag: "Down" }
+      : { _tag: "Up", path, roundTrip: link.roundTrip() }
+  }
+
+  readonly setPolicy = (policy: PathPolicy): Effect.Effect<void> => {
+    return Effect.sync(() => this.#links.setPolicy(policy))
   }
 
   get links(): Stream.Stream<PeerLinkState> {
     const { waiters } = this.#sessions
     return Stream.suspend(() => {
-      let last: PeerLinkState["_tag"] | undefined
+      let last: string | undefined
       const next = waiters.until<[PeerLinkState], Cause.Done>(() => {
         const state = this.link()
-        if (state._tag === last) return this.#sessions.fault === undefined ? undefined : Cause.done()
-        last = state._tag
+        const now = state._tag === "Up" ? state.path : state._tag
+        if (now === last) return this.#sessions.fault === undefined ? undefined : Cause.done()
+        last = now
         return Effect.succeed([state])
       })
       return Stream.fromPull(Effect.succeed(next))

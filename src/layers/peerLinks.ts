@@ -1,19 +1,27 @@
 /**
  * The links to one peer: takes connections as they come, makes new ones when it is told whom to call, and knows which process of the
- * peer each belongs to. A peer that comes back as another process gets new sessions; the old ones end with `PeerRestarted`.
+ * peer each belongs to. A peer that comes back as another process gets new sessions; the old ones end with `PeerRestarted`. Sessions run
+ * over relays until there is a direct link (`peerDirect.ts`), and over relays again when it is lost.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SessionMux } from "../protocol/session/SessionMux.ts"
 import { equalBytes, type PublicKey } from "../schema/Bytes.ts"
+import type { CausewayAddress } from "../services/Causeway.ts"
+import type { PathPolicy } from "../services/DirectSettings.ts"
 import type { Entropy } from "../services/Entropy.ts"
-import type { NetCrypto, NetCryptoConnection, PeerAddress } from "../services/NetCrypto.ts"
+import type { NetCrypto, NetCryptoConnection } from "../services/NetCrypto.ts"
 import type { NetCryptoError } from "../services/NetCryptoError.ts"
 import type { SessionNumbers } from "../services/SessionSettings.ts"
+import { type DirectNode, PeerDirect } from "./peerDirect.ts"
+import { PeerParking } from "./peerParking.ts"
 import type { PeerSessions } from "./peerSessions.ts"
-import * as RelayedLink from "./relayedLink.ts"
+import { type PeerControl, RelayedLink } from "./relayedLink.ts"
 import * as WaitUntil from "./waitUntil.ts"
+
+/** Milliseconds a link has to last before the pauses begin anew: a peer that says hello and dies is not called in a loop. */
+const stableAfter = 10_000
 
 export interface PeerLinksOptions {
   readonly identityKey: PublicKey
@@ -22,6 +30,11 @@ export interface PeerLinksOptions {
   readonly numbers: SessionNumbers
   readonly netCrypto: NetCrypto["Service"]
   readonly entropy: Entropy["Service"]
+  /** Our identity is the greater one. */
+  readonly greater: boolean
+  /** Undefined: this node has no direct links. */
+  readonly direct: DirectNode | undefined
+  readonly policy: PathPolicy
   /** Connections that have a receiver: it can be registered once, and `connect` and `accept` may give the same one. */
   readonly used: WeakSet<NetCryptoConnection>
   /** Sessions with a process of the peer that is not known yet; starts their times. */
@@ -36,20 +49,40 @@ export class PeerLinks {
   /** The sessions with the present process of the peer. */
   sessions: PeerSessions
   /** How to call the peer. */
-  address: PeerAddress | undefined = undefined
+  address: CausewayAddress | undefined = undefined
+  #policy: PathPolicy
   readonly #options: PeerLinksOptions
   readonly #waiters = WaitUntil.make()
-  #connection: NetCryptoConnection | undefined = undefined
-  #greeted = false
+  readonly #direct: PeerDirect | undefined
+  readonly #parking: PeerParking | undefined
+  #relayed: RelayedLink | undefined = undefined
   #leaving = false
-  /** Milliseconds before the next call; none after a link that worked. */
+  /** Milliseconds before the next call; none after a link, unless the one before it did not last either. */
   #redialPause = 0
+  #mayCallAtOnce = true
 
   constructor(options: PeerLinksOptions) {
     this.#options = options
     this.identityKey = options.identityKey
     this.instanceId = options.instanceId
+    this.#policy = options.policy
     this.sessions = options.begin(this)
+    if (options.direct === undefined) return
+    const shared = { greater: options.greater, waiters: this.#waiters, relayed: () => this.#relayed }
+    this.#direct = new PeerDirect({
+      ...options.direct,
+      ...shared,
+      identityKey: options.identityKey,
+      sessions: () => this.sessions,
+      policy: () => this.#policy,
+      known: () => this.address?.endpoints ?? [],
+      onLost: () => this.#onDirectLost()
+    })
+    this.#parking = new PeerParking({
+      ...shared,
+      numbers: options.direct.numbers,
+      isDirect: () => this.path === "direct"
+    })
   }
 
   /** It is of no use to anybody any more: whoever wants the peer has to begin anew. */
@@ -57,9 +90,27 @@ export class PeerLinks {
     return this.#leaving || this.sessions.fault !== undefined
   }
 
-  /** The connection that the link runs over. */
+  /** The net_crypto connection to the peer, whether sessions run over it or not. */
   get connection(): NetCryptoConnection | undefined {
-    return this.#connection
+    return this.#relayed?.connection
+  }
+
+  /** What the sessions run over now, both ways. */
+  get path(): "relayed" | "direct" | undefined {
+    if (!this.sessions.isUp) return undefined
+    return this.#direct?.carrier === undefined ? "relayed" : "direct"
+  }
+
+  /** Something about the sessions has changed. */
+  wake(): void {
+    this.#waiters.wake()
+  }
+
+  /** Which links may carry the sessions from now on. */
+  setPolicy(policy: PathPolicy): void {
+    this.#policy = policy
+    if (policy !== "direct" && this.#direct?.carrier === undefined) this.#relayed?.carry()
+    this.#waiters.wake()
   }
 
   /** Makes the link run over this connection, unless it is over already or in use. */
@@ -67,40 +118,45 @@ export class PeerLinks {
     const { used } = this.#options
     if (used.has(connection)) return
     used.add(connection)
-    const earlier = this.#connection
-    const wasGreeted = this.#greeted
-    this.#connection = connection
-    this.#greeted = false
-    const isAlive = RelayedLink.attach(connection, this.instanceId, {
-      muxOf: (instanceId) => this.#muxOf(connection, instanceId),
+    const earlier = this.#relayed
+    const isCurrent = (): boolean => this.#relayed === relayed
+    const mayCarry = (): boolean => isCurrent() && this.#policy !== "direct"
+    const relayed = new RelayedLink(connection, this.instanceId, {
+      muxOf: (instanceId) => isCurrent() ? this.#muxOf(instanceId) : undefined,
+      carries: () => mayCarry() && this.#direct?.carrier === undefined,
+      mayCarry,
+      onControl: (control) => this.#onControl(relayed, control),
+      onWoken: () => this.#onWoken(),
       onViolation: (detail) => this.sessions.mux.fail({ _tag: "Violation", detail }),
-      onClosed: (error) => this.#closed(connection, error)
+      onClosed: (error) => this.#closed(relayed, error)
     })
-    if (!isAlive) {
-      this.#connection = earlier
-      this.#greeted = wasGreeted
+    this.#relayed = relayed
+    if (!relayed.start()) {
+      this.#relayed = earlier
       if (earlier === undefined) this.#forget("the connection was over before it was used")
     }
     this.#waiters.wake()
   }
 
   /** Remembers how to call the peer, and does it whenever there is no connection. */
-  call(address: PeerAddress): void {
+  call(address: CausewayAddress): void {
     this.address = address
     this.#waiters.wake()
   }
 
-  /** Sees to it that there is a link, and that it works. Until it is interrupted. */
+  /** Sees to it that there is a link, and that it works. Until it is interrupted, which ends the direct link. */
   get run(): Effect.Effect<never> {
     const step = Effect.suspend(() => {
-      const connection = this.#connection
-      if (connection !== undefined) return this.#watch(connection)
+      const relayed = this.#relayed
+      if (relayed !== undefined) return this.#watch(relayed)
       if (this.address !== undefined) return this.#dial(this.address)
       return this.#waiters.until(() =>
-        this.#connection === undefined && this.address === undefined ? undefined : Effect.void
+        this.#relayed === undefined && this.address === undefined ? undefined : Effect.void
       )
     })
-    return Effect.forever(step)
+    const direct = this.#direct?.run ?? Effect.never
+    const parking = this.#parking?.run ?? Effect.never
+    return Effect.raceAllFirst([Effect.forever(step), direct, parking])
   }
 
   /** Says goodbye, gives the last acknowledgements time to arrive, and ends everything, unless the sessions ended before. Never fails. */
@@ -109,9 +165,11 @@ export class PeerLinks {
     const { mux } = sessions
     const goodbye = Effect.suspend(() => {
       this.#leaving = true
-      const connection = this.#connection
-      if (connection === undefined || mux.fault !== undefined) return Effect.void
+      const connection = this.connection
+      if (mux.fault !== undefined) return Effect.void
       mux.goAway(code, message)
+      if (this.path === "direct") return Effect.asVoid(Effect.timeoutOption(this.#answered(mux), drainTimeout))
+      if (connection === undefined) return Effect.void
       // Before our Resume nothing is sent, so there is nothing to acknowledge.
       const begun = sessions.waiters.until(() =>
         mux.link === undefined || mux.link.epoch !== undefined ? Effect.void : undefined
@@ -132,7 +190,7 @@ export class PeerLinks {
   /** Ends the connection at once; after what the peer is owed when it broke the rules. */
   get hangUp(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const connection = this.#connection
+      const { connection } = this
       if (connection === undefined) return Effect.void
       if (this.sessions.fault?._tag !== "Violation") return connection.close
       return Effect.timeoutOption(connection.drained, this.#options.numbers.drainTimeout).pipe(
@@ -142,23 +200,41 @@ export class PeerLinks {
     })
   }
 
+  /** Everything that has been sent over the direct link has arrived: the peer has answered what was sent behind it. */
+  #answered(mux: SessionMux): Effect.Effect<void> {
+    const answer = Effect.callback<void>((resume) => {
+      if (!mux.ping(() => resume(Effect.void))) resume(Effect.void)
+    })
+    const idle = this.sessions.waiters.until(() => mux.isIdle ? Effect.void : undefined)
+    return Effect.andThen(answer, idle)
+  }
+
   /** Watches a connection to its end; one without a hello ends after `helloTimeout`. */
-  #watch(connection: NetCryptoConnection): Effect.Effect<void> {
+  #watch(relayed: RelayedLink): Effect.Effect<void> {
     const { helloTimeout } = this.#options.numbers
-    const isOther = () => this.#connection !== connection
+    const isOther = () => this.#relayed !== relayed
     const gone = this.#waiters.until(() => isOther() ? Effect.void : undefined)
-    const greeted = this.#waiters.until(() => this.#greeted || isOther() ? Effect.void : undefined)
+    const greeted = this.#waiters.until(() => relayed.isGreeted || isOther() ? Effect.void : undefined)
     const strange = Effect.suspend(() => {
       if (!this.sessions.wasUp) this.sessions.mux.fail({ _tag: "NotCauseway", afterMs: helloTimeout })
-      return connection.close
+      return relayed.connection.close
     })
-    return Effect.timeoutOrElse(greeted, { duration: helloTimeout, orElse: () => strange }).pipe(Effect.andThen(gone))
+    const stable = Effect.sleep(stableAfter).pipe(
+      Effect.map(() => {
+        this.#mayCallAtOnce = true
+        this.#redialPause = 0
+      }),
+      Effect.andThen(Effect.never)
+    )
+    return Effect.timeoutOrElse(greeted, { duration: helloTimeout, orElse: () => strange }).pipe(
+      Effect.andThen(Effect.raceFirst(gone, stable))
+    )
   }
 
   /** Calls the peer until there is a connection, from us or from it. */
-  #dial(address: PeerAddress): Effect.Effect<void> {
+  #dial(address: CausewayAddress): Effect.Effect<void> {
     const { netCrypto, numbers } = this.#options
-    const others = this.#waiters.until(() => this.#connection === undefined ? undefined : Effect.void)
+    const others = this.#waiters.until(() => this.#relayed === undefined ? undefined : Effect.void)
     const call: Effect.Effect<void> = netCrypto.connect(address).pipe(
       Effect.map((connection) => this.use(connection)),
       Effect.catch((error) => {
@@ -182,12 +258,10 @@ export class PeerLinks {
     })
   }
 
-  #muxOf(connection: NetCryptoConnection, instanceId: Uint8Array): SessionMux | undefined {
+  #muxOf(instanceId: Uint8Array): SessionMux {
     const { sessions } = this
-    // Replaced before its hello came: the peer has begun the next link, or is about to.
-    if (this.#connection !== connection) return undefined
-    this.#greeted = true
-    this.#redialPause = 0
+    if (this.#mayCallAtOnce) this.#redialPause = 0
+    this.#mayCallAtOnce = false
     if (sessions.peerInstance !== undefined && !equalBytes(sessions.peerInstance, instanceId)) {
       const isOver = this.isEnding
       sessions.mux.fail({ _tag: "PeerRestarted" })
@@ -198,16 +272,44 @@ export class PeerLinks {
     return this.sessions.mux
   }
 
-  #closed(connection: NetCryptoConnection, error: NetCryptoError): void {
-    if (this.#connection !== connection) return
-    this.#connection = undefined
+  #onControl(relayed: RelayedLink, control: PeerControl): void {
+    if (this.#relayed !== relayed) return
+    this.#direct?.onControl(control)
+    this.#parking?.onControl(relayed, control)
+  }
+
+  /** The peer has woken the relays: it may have lost the direct link, which is asked for a sign of life. */
+  #onWoken(): void {
+    this.#direct?.carrier?.probe()
     this.#waiters.wake()
+  }
+
+  /** Back to the relays, unless the peer has left, or they must not carry anything. */
+  #onDirectLost(): void {
+    this.#waiters.wake()
+    if (this.#left("the direct connection has ended")) return
+    if (this.#policy === "direct") return
+    this.#relayed?.connection.wake()
+    this.#relayed?.carry()
+  }
+
+  #closed(relayed: RelayedLink, error: NetCryptoError): void {
+    if (this.#relayed !== relayed) return
+    this.#relayed = undefined
+    this.#waiters.wake()
+    // Sessions on a direct link need no relays.
+    if (this.path === "direct" || this.#left(error.reason.message)) return
+    this.#forget(error.reason.message)
+  }
+
+  /** Whether the peer said why before it hung up: then it is not to be waited for. */
+  #left(how: string): boolean {
     const { goneAway } = this.sessions.mux
-    if (goneAway === undefined) return this.#forget(error.reason.message)
-    // The peer said why before it hung up: it is not to be waited for.
+    if (goneAway === undefined) return false
     const isBusy = goneAway._tag === "Refused" && goneAway.code === 1
     const detail = goneAway._tag === "Refused" && goneAway.detail !== "" ? `: ${goneAway.detail}` : ""
-    this.sessions.mux.fail(isBusy ? goneAway : { _tag: "LinkLost", detail: `${error.reason.message}${detail}` })
+    this.sessions.mux.fail(isBusy ? goneAway : { _tag: "LinkLost", detail: `${how}${detail}` })
+    return true
   }
 
   /** Ends it with a caller that hung up before there were sessions: nobody has them, and there is nothing to wait for. */

@@ -31,8 +31,10 @@ export class PeerSessions implements SessionOwner {
     readonly greater: boolean
     readonly numbers: SessionNumbers
     readonly now: () => number
+    /** The link, the offers or the fault have changed. */
+    readonly onChange: () => void
   }) {
-    const { greater, identityKey, instanceId, now, numbers } = options
+    const { greater, identityKey, instanceId, now, numbers, onChange } = options
     this.identityKey = identityKey
     this.numbers = numbers
     this.mux = new SessionMux({
@@ -43,6 +45,7 @@ export class PeerSessions implements SessionOwner {
       onChange: () => {
         this.wasUp ||= this.isUp
         this.waiters.wake()
+        onChange()
       },
       onCreditLater: () => {
         this.#creditLater = true

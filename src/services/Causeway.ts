@@ -5,14 +5,26 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { SessionMuxCounts } from "../protocol/session/sessionMuxOptions.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
+import type { IpEndpoint } from "../schema/IpEndpoint.ts"
+import type { PathPolicy } from "./DirectSettings.ts"
 import type { NetCryptoPath, PeerAddress } from "./NetCrypto.ts"
 import type { NodeIsClient } from "./NodeSettings.ts"
 import type { ByteSession, MessageOptions, MessageSession, OpenOptions, SessionOffer, ValueSession } from "./Session.ts"
 import type { SessionError } from "./SessionError.ts"
 
-/** Whether sessions can send now. `up` names the round trip in milliseconds, once there is a measurement. */
+/** Everything needed to call a peer, and where it may be dialled directly: a `Ticket` is one. */
+export interface CausewayAddress extends PeerAddress {
+  readonly endpoints?: ReadonlyArray<IpEndpoint>
+}
+
+export interface ConnectOptions {
+  /** Which links may carry the sessions with this peer; `DirectSettings.policy` when it is left out. */
+  readonly policy?: PathPolicy
+}
+
+/** Whether sessions can send now, over what, and the round trip in milliseconds, once there is a measurement. */
 export type PeerLinkState =
-  | { readonly _tag: "Up"; readonly roundTrip: number | undefined }
+  | { readonly _tag: "Up"; readonly path: "relayed" | "direct"; readonly roundTrip: number | undefined }
   /** There is no link; a new one is being made, or waited for when the peer is the one who calls. */
   | { readonly _tag: "Down" }
 
@@ -62,6 +74,11 @@ export interface Peer {
   /** Waits for the end of the whole relation with the peer and tells why. */
   readonly closed: Effect.Effect<SessionError>
   readonly link: () => PeerLinkState
+  /**
+   * Which links may carry the sessions from now on. `"relayed"` ends a direct link and keeps this node's addresses to itself; with
+   * `"direct"` sessions wait while there is none.
+   */
+  readonly setPolicy: (policy: PathPolicy) => Effect.Effect<void>
   /** Every change of `link`, the present state first. It ends when everything with the peer does. */
   readonly links: Stream.Stream<PeerLinkState>
   /** How many sessions there are, and what has been dropped, refused or batched, by cause. */
@@ -96,7 +113,10 @@ export class Causeway extends Context.Service<Causeway, {
    * unless somebody else has the same peer. Fails when the peer does not answer, is no Causeway node, or when no relay has taken the call for
    * `resumeTimeout`: put a deadline around it.
    */
-  readonly connect: (address: PeerAddress) => Effect.Effect<Peer, SessionError, Scope.Scope>
+  readonly connect: (
+    address: CausewayAddress,
+    options?: ConnectOptions
+  ) => Effect.Effect<Peer, SessionError, Scope.Scope>
   /** The next peer that has called us. The scope is that of `connect`. Fails when this node is a client. */
   readonly accept: Effect.Effect<Peer, NodeIsClient, Scope.Scope>
   /**

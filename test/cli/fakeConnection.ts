@@ -119,6 +119,10 @@ const connect = (mine: Side, theirs: Side, sendBuffer: number, meddle: Meddle): 
     }),
     paths: () => [],
     probe: Effect.suspend(() => isOver() ? fail : Effect.succeed([])),
+    park: () => false,
+    wake: () => undefined,
+    parked: () => "awake",
+    nextPacketNumber: () => 0,
     waiting: () => mine.queue.length
   }
 }

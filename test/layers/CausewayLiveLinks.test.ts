@@ -197,11 +197,29 @@ describe("a link that is lost", () => {
       assert.strictEqual(network.live?.b, alive)
       assert.deepStrictEqual(yield* b.peer.probe, [])
       network.cut()
-      yield* rest
+      yield* TestClock.adjust(250)
       yield* a.session.write(text("two"))
       yield* a.session.end
       assert.deepStrictEqual(join(yield* Stream.runCollect(b.session.stream)), text("one, two"))
       assert.strictEqual(network.dialled, 3)
+    }))
+
+  it.effect("one that is lost again and again right after the hello is not called in a loop", () =>
+    Effect.gen(function*() {
+      const { a, network } = yield* peerPair()
+      for (let i = 0; i < 200; i++) {
+        network.cut()
+        yield* TestClock.adjust(50)
+      }
+      // Ten seconds: at once, then after 125 to 250 ms, 250 to 500, and so on up to five seconds.
+      assert.isAtLeast(network.dialled, 4)
+      assert.isAtMost(network.dialled, 8)
+      yield* TestClock.adjust(20_000)
+      assert.strictEqual(a.peer.link()._tag, "Up")
+      const { dialled } = network
+      network.cut()
+      yield* rest
+      assert.strictEqual(network.dialled, dialled + 1)
     }))
 
   it.effect("a new one without a hello is given up after helloTimeout, and the next one tried", () =>
@@ -379,7 +397,7 @@ describe("Peer.links", () => {
       yield* Effect.forkScoped(Stream.runForEach(a.peer.links, (state) => Effect.sync(() => seen.push(state._tag))))
       yield* rest
       assert.deepStrictEqual(seen, ["Up"])
-      assert.deepStrictEqual(a.peer.link(), { _tag: "Up", roundTrip: undefined })
+      assert.deepStrictEqual(a.peer.link(), { _tag: "Up", path: "relayed", roundTrip: undefined })
       for (let round = 0; round < 2; round++) {
         network.calls = "fail"
         network.cut()

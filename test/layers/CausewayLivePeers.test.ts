@@ -100,6 +100,33 @@ describe("Causeway.connect", () => {
       yield* nothingLeft(network)
     }))
 
+  it.effect("given up while the peer's hello is on its way, it is not offered to accept (seed 66303)", () =>
+    Effect.gen(function*() {
+      const { a, b, network } = yield* nodePair()
+      network.auto = false
+      const calling = yield* forkNow(Effect.scoped(a.connect(addressOf("b"))))
+      yield* rest
+      const accepting = yield* forkNow(Effect.scoped(a.accept))
+      const giving = yield* forkNow(Fiber.interrupt(calling))
+      yield* rest
+      const { live } = network
+      for (let i = 0; i < 20; i++) {
+        live?.a.deliver()
+        live?.b.deliver()
+        yield* TestClock.adjust(1)
+      }
+      assert.isUndefined(accepting.pollUnsafe())
+      yield* TestClock.adjust(1_000)
+      yield* Fiber.join(giving)
+      assert.isUndefined(accepting.pollUnsafe())
+      // The next relation is whole.
+      network.auto = true
+      yield* forkNow(b.connect(FakeNetwork.addressOf("a")))
+      yield* TestClock.adjust(1_000)
+      const peer = yield* Fiber.join(accepting)
+      assert.deepStrictEqual(peer.identityKey, addressOf("b").identityKey)
+    }))
+
   it.effect("ends with LinkLost when there is no way to call for resumeTimeout", () =>
     Effect.gen(function*() {
       const { a, network } = yield* nodePair()

@@ -6,7 +6,13 @@ import * as Effect from "effect/Effect"
 import * as WaitUntil from "../../src/layers/waitUntil.ts"
 import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
 import { maxPayload } from "../../src/schema/NetCryptoPacket.ts"
-import type { NetCryptoConnection, NetCryptoHandlers, NetCryptoPath } from "../../src/services/NetCrypto.ts"
+import type {
+  NetCryptoConnection,
+  NetCryptoHandlers,
+  NetCryptoParked,
+  NetCryptoPath,
+  NetCryptoWokenBy
+} from "../../src/services/NetCrypto.ts"
 import { ClosedHere, NetCryptoError, type NetCryptoErrorReason, PeerClosed } from "../../src/services/NetCryptoError.ts"
 
 export const identityKey = (fill: number): PublicKey => new Uint8Array(32).fill(fill) as PublicKey
@@ -32,6 +38,8 @@ export class FakeEnd implements NetCryptoConnection {
   ways: ReadonlyArray<NetCryptoPath> = []
   peer: FakeEnd | undefined = undefined
   auto = false
+  /** Whether it rests, without a time of grace; a packet either way wakes both ends. */
+  rest: NetCryptoParked = "awake"
   private blocked = false
   private handlers: NetCryptoHandlers | undefined = undefined
   private scheduled = false
@@ -49,6 +57,7 @@ export class FakeEnd implements NetCryptoConnection {
       this.blocked = true
       return false
     }
+    this.wake()
     this.queue.push(payload)
     this.queuedBytes += payload.length
     this.sentPackets++
@@ -111,6 +120,28 @@ export class FakeEnd implements NetCryptoConnection {
   readonly probe: Effect.Effect<ReadonlyArray<NetCryptoPath>, NetCryptoError> = Effect.suspend(() =>
     this.error === undefined ? Effect.succeed(this.ways) : Effect.fail(this.error)
   )
+
+  readonly park = (): boolean => {
+    if (this.queue.length > 0 || this.error !== undefined) return false
+    this.rest = "parked"
+    return true
+  }
+
+  readonly wake = (): void => {
+    if (this.rest !== "parked") return
+    this.woken("us")
+    this.peer?.woken("peer")
+  }
+
+  readonly parked = (): NetCryptoParked => this.rest
+
+  readonly nextPacketNumber = (): number => this.sentPackets
+
+  private woken(by: NetCryptoWokenBy): void {
+    if (this.rest === "awake") return
+    this.rest = "awake"
+    queueMicrotask(() => this.error === undefined && this.handlers?.onWoken?.(by))
+  }
 
   /** Delivers up to `count` packets of this end to the other. Returns how many. */
   deliver(count = Number.POSITIVE_INFINITY): number {

@@ -78,6 +78,7 @@ export const relation = Effect.gen(function*() {
     refuse: () => unused,
     closed: lost(identityKey),
     link: () => ({ _tag: "Down" }),
+    setPolicy: () => Effect.void,
     links: Stream.empty,
     counts: () => {
       throw new Error("not part of this fake")

@@ -132,6 +132,10 @@ const watchOne = (
     stats: () => connection.stats(),
     paths: () => connection.paths(),
     // Whoever is told that there is no connection any more would ask the next one, which is not known while this one lags.
-    probe: Effect.suspend(() => ended === undefined ? connection.probe : Effect.never)
+    probe: Effect.suspend(() => ended === undefined ? connection.probe : Effect.never),
+    park: () => connection.park(),
+    wake: () => connection.wake(),
+    parked: () => connection.parked(),
+    nextPacketNumber: () => connection.nextPacketNumber()
   }
 }

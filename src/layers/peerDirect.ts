@@ -1,0 +1,220 @@
+/**
+ * Direct links to one peer: they are announced over the relayed link, and carry the sessions while they last (design, "Direct links" and
+ * "Direct up, relayed down, and back"). The greater identity announces; the lower one answers, and announces only when its own addresses
+ * have changed. How streams are dialled and who may call is `DirectLinks`' business, what to do without a direct link `PeerLinks`'.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { connectToken, isConnectToken } from "../protocol/direct/connectToken.ts"
+import { equalBytes, type PublicKey } from "../schema/Bytes.ts"
+import type { IpEndpoint } from "../schema/IpEndpoint.ts"
+import { ConnectRequest, ConnectResponse } from "../schema/LinkControl.ts"
+import type { DirectError } from "../services/DirectError.ts"
+import type { DirectAttempt, DirectLinks } from "../services/DirectLinks.ts"
+import type { DirectNumbers, PathPolicy } from "../services/DirectSettings.ts"
+import type { Entropy } from "../services/Entropy.ts"
+import * as DirectLinkCarrier from "./directLink.ts"
+import type { PeerSessions } from "./peerSessions.ts"
+import type { PeerControl, RelayedLink } from "./relayedLink.ts"
+import type { Waiters } from "./waitUntil.ts"
+
+const attemptSize = 16
+/** Milliseconds a link has to last before the pauses begin anew. */
+const stableAfter = 10_000
+
+/** What every peer's direct links have in common. */
+export interface DirectNode {
+  readonly links: DirectLinks["Service"]
+  readonly numbers: DirectNumbers
+  readonly entropy: Entropy["Service"]
+  /** 32 bytes, by which we know our own requests again. */
+  readonly processKey: Uint8Array
+  readonly now: () => number
+}
+
+export interface PeerDirectOptions extends DirectNode {
+  readonly identityKey: PublicKey
+  /** Our identity is the greater one. */
+  readonly greater: boolean
+  /** Woken whenever something that is asked for here may have changed. */
+  readonly waiters: Waiters
+  readonly relayed: () => RelayedLink | undefined
+  readonly sessions: () => PeerSessions
+  readonly policy: () => PathPolicy
+  /** Where the application says that the peer can be dialled. */
+  readonly known: () => ReadonlyArray<IpEndpoint>
+  /** The sessions have lost the direct link. */
+  readonly onLost: () => void
+}
+
+export class PeerDirect {
+  readonly #options: PeerDirectOptions
+  /** The peer's latest announcement and its latest answer, until somebody has taken them. */
+  #request: ConnectRequest | undefined = undefined
+  #response: ConnectResponse | undefined = undefined
+  #carrier: DirectLinkCarrier.Attached | undefined = undefined
+  /** Milliseconds before the next announcement. */
+  #pause = 0
+
+  constructor(options: PeerDirectOptions) {
+    this.#options = options
+  }
+
+  /** The direct link that the sessions run over. */
+  get carrier(): DirectLinkCarrier.Attached | undefined {
+    const carrier = this.#carrier
+    return carrier !== undefined && this.#options.sessions().mux.link === carrier.link ? carrier : undefined
+  }
+
+  onControl(control: PeerControl): void {
+    if (this.#options.policy() === "relayed") return
+    if (control._tag === "ConnectRequest") this.#request = control
+    if (control._tag === "ConnectResponse") this.#response = control
+    this.#options.waiters.wake()
+  }
+
+  /** Makes a direct link whenever there is none, as far as the policy and the peer allow it. Until it is interrupted. */
+  get run(): Effect.Effect<never> {
+    return Effect.forever(Effect.scoped(this.#round))
+  }
+
+  /** One attempt, and the life of the link that came of it. Its scope owns the streams. */
+  get #round(): Effect.Effect<void, never, Scope.Scope> {
+    const { waiters } = this.#options
+    const again = waiters.until(() => this.#request === undefined ? undefined : Effect.void)
+    return Effect.gen({ self: this }, function*() {
+      const relayed = yield* waiters.until(() => this.#wanted && Effect.succeed(this.#wanted))
+      const attempt = yield* Effect.raceFirst(this.#next(relayed), this.#unwanted(relayed))
+      // The peer would not announce another one if this were of use to it.
+      if (attempt !== undefined) yield* Effect.raceFirst(this.#use(attempt), again)
+    })
+  }
+
+  get #isAllowed(): boolean {
+    const { policy, sessions } = this.#options
+    return policy() !== "relayed" && sessions().fault === undefined
+  }
+
+  /** The relayed link to announce over, when a direct link is wanted. */
+  get #wanted(): RelayedLink | undefined {
+    const link = this.#options.relayed()
+    return this.#isAllowed && link?.isGreeted === true ? link : undefined
+  }
+
+  /** Waits until this is no longer the link to announce over. */
+  #unwanted(relayed: RelayedLink): Effect.Effect<undefined> {
+    return this.#options.waiters.until(() => this.#wanted === relayed ? undefined : Effect.succeed(undefined))
+  }
+
+  /** What both sides know of the next attempt: announced by the peer, or by us. Undefined: it came to nothing. */
+  #next(relayed: RelayedLink): Effect.Effect<DirectAttempt | undefined> {
+    const { greater, waiters } = this.#options
+    const requested = waiters.until(() => {
+      const request = this.#request
+      this.#request = undefined
+      return request && Effect.succeed(request)
+    })
+    const announce = this.#announce(relayed)
+    if (!greater) {
+      // When announcements cross, the greater identity's is the one that counts.
+      const answer = Effect.flatMap(requested, (request) => this.#answer(relayed, request))
+      return Effect.raceFirst(answer, Effect.andThen(this.#addressesChanged, announce))
+    }
+    const due = Effect.as(Effect.raceFirst(this.#backOff, this.#addressesChanged), undefined)
+    return Effect.flatMap(
+      Effect.raceFirst(due, requested),
+      (request) => request === undefined ? announce : this.#answer(relayed, request)
+    )
+  }
+
+  /** Answers the peer's announcement (row M09). */
+  #answer(relayed: RelayedLink, request: ConnectRequest): Effect.Effect<DirectAttempt | undefined> {
+    const { identityKey, known, links } = this.#options
+    const { attempt, endpoints, token } = request
+    const announced = { identityKey, attempt: attempt.slice(), announcedBy: "peer" } as const
+    return links.expect(announced).pipe(
+      Effect.andThen(links.endpoints),
+      Effect.map((ours) => {
+        relayed.control(ConnectResponse.make({ attempt, endpoints: ours, token }))
+        return { ...announced, endpoints, known: known() }
+      }),
+      Effect.catch(noteFailure)
+    )
+  }
+
+  /** Announces an attempt and waits for the answer (row M10). */
+  #announce(relayed: RelayedLink): Effect.Effect<DirectAttempt | undefined> {
+    const { entropy, greater, identityKey, known, links, numbers, processKey, waiters } = this.#options
+    return Effect.gen({ self: this }, function*() {
+      const attempt = entropy.bytes(attemptSize)
+      const endpoints = yield* links.endpoints
+      const token = connectToken(processKey, attempt, identityKey, endpoints)
+      const announced = { identityKey, attempt, announcedBy: "us" } as const
+      yield* links.expect(announced)
+      relayed.control(ConnectRequest.make({ attempt, endpoints, token }))
+      const answer = yield* waiters.until(() => {
+        const response = this.#response
+        this.#response = undefined
+        const isOurs = response !== undefined && equalBytes(response.attempt, attempt) &&
+          isConnectToken(response.token, processKey, attempt, identityKey, endpoints)
+        return isOurs ? Effect.succeed(response) : undefined
+      }).pipe(Effect.timeoutOption(Duration.millis(numbers.attemptTimeout)))
+      // What the peer has announced meanwhile crossed ours.
+      if (greater) this.#request = undefined
+      return answer._tag === "None" ? undefined : { ...announced, endpoints: answer.value.endpoints, known: known() }
+    }).pipe(Effect.catch(noteFailure))
+  }
+
+  /** Meets the peer and lets the sessions run over the link that comes of it, until that is over. */
+  #use(attempt: DirectAttempt): Effect.Effect<void, never, Scope.Scope> {
+    const { links, now, numbers, onLost, sessions, waiters } = this.#options
+    return Effect.gen({ self: this }, function*() {
+      const link = yield* links.meet(attempt)
+      const { mux } = sessions()
+      if (mux.fault !== undefined) return
+      const begun = now()
+      const carrier = DirectLinkCarrier.attach(link, mux)
+      this.#carrier = carrier
+      waiters.wake()
+      // The lower identity attaches, and the sessions move when the greater has begun.
+      const taken = waiters.until(() => this.carrier === carrier ? Effect.void : undefined)
+      const left = waiters.until(() => this.carrier === carrier && this.#isAllowed ? undefined : Effect.void)
+      const moved = Effect.timeoutOption(taken, Duration.millis(numbers.handshakeTimeout)).pipe(Effect.andThen(left))
+      const stalled = carrier.stalled(numbers.stallTimeout, numbers.idleProbeInterval)
+      yield* Effect.raceAllFirst([carrier.closed, stalled, moved]).pipe(
+        Effect.ensuring(Effect.sync(() => {
+          this.#carrier = undefined
+          carrier.destroy()
+          if (now() - begun >= stableAfter) this.#pause = numbers.directRetryMin
+          onLost()
+        }))
+      )
+    }).pipe(Effect.catch(noteFailure))
+  }
+
+  /** Waits before another announcement: not before the first one, then longer each time. Half of it is random. */
+  get #backOff(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { entropy, numbers } = this.#options
+      const pause = this.#pause
+      this.#pause = Math.min(Math.max(pause * 2, numbers.directRetryMin), numbers.directRetryMax)
+      const jitter = (entropy.bytes(1)[0] ?? 0) / 256
+      return Effect.sleep(Duration.millis(pause * (1 + jitter) / 2))
+    })
+  }
+
+  /** Waits until this machine can be reached at other addresses than now. */
+  get #addressesChanged(): Effect.Effect<void> {
+    const { links, numbers } = this.#options
+    return Effect.gen(function*() {
+      const before = JSON.stringify(yield* links.endpoints)
+      do yield* Effect.sleep(Duration.millis(numbers.addressInterval))
+      while (JSON.stringify(yield* links.endpoints) === before)
+    })
+  }
+}
+
+/** An attempt that came to nothing is no news: there will be another one, and the relays carry the sessions. */
+const noteFailure = (error: DirectError): Effect.Effect<undefined> =>
+  Effect.as(Effect.logDebug("No direct link", { reason: error.message }), undefined)
