@@ -9,7 +9,7 @@ import type { SessionState } from "../protocol/session/SessionState.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { Peer, PeerLinkState } from "../services/Causeway.ts"
 import type { PathPolicy } from "../services/DirectSettings.ts"
-import type { NetCryptoPath } from "../services/NetCrypto.ts"
+import type { NetCryptoConnection, NetCryptoPath } from "../services/NetCrypto.ts"
 import type {
   ByteSession,
   MessageOptions,
@@ -22,19 +22,30 @@ import type { SessionError } from "../services/SessionError.ts"
 import { ByteSessionHandle } from "./byteSession.ts"
 import * as MessageCodec from "./messageCodec.ts"
 import { MessageSessionHandle } from "./messageSession.ts"
-import type { PeerLinks } from "./peerLinks.ts"
 import type { PeerSessions } from "./peerSessions.ts"
 import { errorOfFault } from "./sessionErrors.ts"
 import type { SessionHandle } from "./sessionHandle.ts"
 import { giveUpAtEnd, OfferHandle } from "./sessionOffer.ts"
 
+/** What is below the sessions, as far as a handle asks for it. */
+export interface PeerRelation {
+  readonly identityKey: PublicKey
+  /** Whose relays `probe` asks. */
+  readonly connection: Pick<NetCryptoConnection, "probe"> | undefined
+  /** What the sessions run over now, both ways. */
+  readonly path: "relayed" | "direct" | undefined
+  readonly setPolicy: (policy: PathPolicy) => void
+  /** Says goodbye and ends everything with the peer. */
+  readonly leave: (sessions: PeerSessions, code: number, message: string) => Effect.Effect<void>
+}
+
 export class PeerHandle implements Peer {
   readonly identityKey: PublicKey
   readonly #sessions: PeerSessions
-  readonly #links: PeerLinks
+  readonly #links: PeerRelation
   readonly #now: () => number
 
-  constructor(links: PeerLinks, sessions: PeerSessions, now: () => number) {
+  constructor(links: PeerRelation, sessions: PeerSessions, now: () => number) {
     this.identityKey = links.identityKey
     this.#links = links
     this.#sessions = sessions
