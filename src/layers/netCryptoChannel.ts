@@ -72,8 +72,8 @@ export class NetCryptoChannel implements NetCryptoConnection {
 
   readonly drained: Effect.Effect<void, NetCryptoError> = Effect.callback<void, NetCryptoError>((resume) => {
     if (this.#error !== undefined) return resume(Effect.fail(this.#error))
-    const number = this.#session.nextNumber
-    if (this.#session.oldestNumber === number) return resume(Effect.void)
+    const number = this.#session.sending.end
+    if (this.#session.sending.start === number) return resume(Effect.void)
     const drain = {
       number,
       resume: () => resume(this.#error === undefined ? Effect.void : Effect.fail(this.#error))
@@ -108,8 +108,8 @@ export class NetCryptoChannel implements NetCryptoConnection {
     sentPackets: this.#session.counters.sent,
     resentPackets: this.#session.counters.resent,
     receivedPackets: this.#session.counters.received,
-    inFlightPackets: this.#session.inFlightPackets,
-    queuedPackets: this.#session.queuedPackets,
+    inFlightPackets: this.#session.sending.inFlightPackets,
+    queuedPackets: this.#session.sending.queuedPackets,
     roundTrip: this.#session.congestion.roundTrip,
     dropped: { ...this.#session.dropped }
   })
@@ -133,7 +133,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
 
   readonly parked = (): NetCryptoParked => this.#session.parking.state
 
-  readonly nextPacketNumber = (): number => this.#session.nextNumber
+  readonly nextPacketNumber = (): number => this.#session.sending.end
 
   /** Called by the layer: what the session reports. */
   onLossless(payload: Uint8Array): void {
@@ -159,7 +159,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
 
   onAcknowledged(): void {
     for (const drain of this.#drains) {
-      if (((this.#session.oldestNumber - drain.number) | 0) < 0) continue
+      if (((this.#session.sending.start - drain.number) | 0) < 0) continue
       this.#drains.delete(drain)
       drain.resume()
     }

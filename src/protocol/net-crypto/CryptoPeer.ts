@@ -7,21 +7,16 @@
  * packet of the session, has been restarted, and is called anew; the same process answers both, and nothing happens.
  */
 import { equalBytes, type PublicKey, toHex } from "../../schema/Bytes.ts"
-import * as Packet from "../../schema/NetCryptoPacket.ts"
 import type { PeerPath, PeerPathEvents, ReplyRoute } from "../registry/PeerPath.ts"
 import { CookieExchange } from "./CookieExchange.ts"
 import { CryptoSession } from "./CryptoSession.ts"
-import { type Candidate, makeOffer, type Offer, toHandshake } from "./handshakeOffer.ts"
+import { type Candidate, makeOffer, makeQuestion, type Offer, OfferSender, toHandshake } from "./handshakeOffer.ts"
 import type { OpenedHandshake } from "./netCryptoHandshake.ts"
-import type { WokenBy } from "./Parking.ts"
 import type { EndReason, PeerHost } from "./PeerHost.ts"
+import { PeerRest } from "./PeerRest.ts"
 import type { SessionHost } from "./SessionHost.ts"
 import { SilenceWatch } from "./SilenceWatch.ts"
 
-/** Between two questions to a suspected peer. */
-const recallInterval = 500
-/** It is asked again within that time, so that one lost packet does not end a session that works. */
-const lastAskInterval = 80
 /** After so many unanswered tries of a call its carrier is suspected. */
 const patientTries = 2
 /** A repeated handshake is answered again, but not more often than this. */
@@ -44,8 +39,9 @@ export class CryptoPeer implements PeerPathEvents {
   #origin: { readonly key: PublicKey; readonly since: number } | undefined
   #candidate: Candidate | undefined
   readonly #silence = new SilenceWatch()
+  readonly #rest: PeerRest
   #isClosed = false
-  readonly #frame = new Uint8Array(1 + Packet.maxDataSize)
+  readonly #sender = new OfferSender()
 
   constructor(host: PeerHost, identityKey: PublicKey, dhtKey: PublicKey) {
     this.#host = host
@@ -55,9 +51,10 @@ export class CryptoPeer implements PeerPathEvents {
       ...host,
       onConfirmed: (session) => this.#onConfirmed(session),
       onKilled: (session) => this.#end(session, "Closed"),
-      onWaking: (session) => this.#onWaking(session),
-      onWoken: (session, by, route) => this.#onWoken(session, by, route)
+      onWaking: (session) => this.#rest.onWaking(session),
+      onWoken: (session, by, route) => this.#rest.onWoken(session, by, route)
     }
+    this.#rest = new PeerRest(this, host)
     this.path = host.openPath(dhtKey, this)
     this.cookies = new CookieExchange(host, this.path)
   }
@@ -69,6 +66,11 @@ export class CryptoPeer implements PeerPathEvents {
   /** Whether nothing is going on: the peer can be forgotten. */
   get isIdle(): boolean {
     return this.#attempt === undefined && this.#current === undefined && this.#candidate === undefined
+  }
+
+  /** Whether a handshake over the present path is complete but unproven. */
+  get isChanging(): boolean {
+    return this.#candidate?.path === this.path
   }
 
   /** Whether the peer's DHT key can be used at all. */
@@ -114,7 +116,7 @@ export class CryptoPeer implements PeerPathEvents {
    * restarted.
    */
   onUnboundPacket(bytes: Uint8Array, route: ReplyRoute): void {
-    if (bytes[0] === 24) return this.#vouch(route, false)
+    if (bytes[0] === 24) return this.#rest.vouch(route, false)
     if (this.#open(bytes, route)) this.path.tie(route.relay)
   }
 
@@ -128,9 +130,9 @@ export class CryptoPeer implements PeerPathEvents {
         return this.#onCookieResponse(bytes)
       case 24:
         return this.#host.answerCookieRequest(bytes, (packet) => {
-          this.#vouch(route, true)
+          this.#rest.vouch(route, true)
           // Through the relay that asked, so that both directions of it are tried.
-          return route.reply(packet) || this.#sendPacket(packet, this.path)
+          return route.reply(packet) || this.#sender.sendPacket(packet, this.path)
         })
     }
   }
@@ -187,7 +189,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#attempt = undefined
     this.#silence.reset()
     this.#candidate = { session, offer, origin: key, path }
-    this.#settlePath()
+    this.#rest.settlePath()
     // A peer that has another key than before has not kept what we sent it.
     if (!offer.isHandshake || waiting !== undefined) {
       toHandshake(offer, this.#host, this.identityKey, dhtKey, opened.innerCookie, now)
@@ -213,7 +215,7 @@ export class CryptoPeer implements PeerPathEvents {
     this.#silence.excuse(lag)
     current?.onTimer(now, lag)
     this.#candidate?.session.onTimer(now, lag)
-    this.#settlePath()
+    this.#rest.settlePath()
     this.#repeat(now)
     if (this.#current === undefined) return
     this.#watch(this.#current, now)
@@ -238,47 +240,9 @@ export class CryptoPeer implements PeerPathEvents {
     return this.#current?.receive(bytes, route) === true || this.#candidate?.session.receive(bytes, route) === true
   }
 
-  /**
-   * Whoever asks for a cookie beside a session doubts that it still exists. The session answers on every way that the cookie may take: a
-   * cookie that comes alone proves that there is no session. Not while it is parked: a request for a cookie may be an old one that a relay
-   * has kept, and would wake both.
-   */
-  #vouch(route: ReplyRoute, byPath: boolean): void {
-    const session = this.#current
-    if (session === undefined || session.parking.state === "parked") return
-    session.answerBy(route.reply)
-    if (byPath) session.sendRequest(this.#host.now())
-  }
-
-  #onWaking(session: CryptoSession): void {
-    this.#settlePath()
-    const now = this.#host.now()
-    if (session.parking.isAskDue(now)) session.ask(now)
-    this.#host.wake(this)
-  }
-
-  #onWoken(session: CryptoSession, by: WokenBy, route: ReplyRoute): void {
-    const now = this.#host.now()
-    this.cookies.beginProbes(now, session.losses)
-    this.#settlePath()
-    if (this.path.carrier() === 0) session.answerBy(route.reply)
-    session.sendRequest(now)
-    this.#host.onWoken(session, by)
-    this.#host.wake(this)
-  }
-
-  /** The path sleeps while a session rests that has no use for it, unless the peer calls anew. */
-  #settlePath(): void {
-    const isIdle = this.#current?.parking.isPathIdle === true && this.#candidate?.path !== this.path
-    if (isIdle === this.path.isAsleep) return
-    if (isIdle) this.path.sleep()
-    else this.path.wake()
-  }
-
   /** Suspects a silent session: asks for a cookie, and calls the peer anew if that is all that is answered. */
   #watch(session: CryptoSession, now: number): void {
-    const isDue = now >= session.parking.waitUntil
-    const cookie = isDue ? this.#silence.proof(now, session.lastReceivedAt) : undefined
+    const cookie = this.#silence.proof(now, session.lastReceivedAt, session.parking.waitUntil)
     if (cookie !== undefined && this.#attempt !== undefined) {
       toHandshake(this.#attempt, this.#host, this.identityKey, this.path.peer, cookie, now)
       return this.#send(this.#attempt, this.path)
@@ -295,10 +259,7 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   #suspectAt(session: CryptoSession): number {
-    if (this.#candidate !== undefined || session.parking.isResting) return Infinity
-    return session.parking.state === "waking"
-      ? session.parking.suspectAt
-      : this.#silence.suspectAt(session.lastReceivedAt)
+    return this.#candidate === undefined ? this.#rest.suspectAt(session, this.#silence) : Infinity
   }
 
   #onCookieResponse(bytes: Uint8Array): void {
@@ -309,8 +270,8 @@ export class CryptoPeer implements PeerPathEvents {
       response === undefined || offer === undefined || offer.isHandshake || !equalBytes(response.echoId, offer.echoId)
     ) return
     if (this.#current !== undefined) {
-      if (!this.#silence.isProving) offer.nextAt = Math.min(offer.nextAt, now + lastAskInterval)
       this.#silence.answered(response.cookie, now)
+      offer.nextAt = Math.min(offer.nextAt, now + this.#silence.askInterval)
       return this.#host.wake(this)
     }
     toHandshake(offer, this.#host, this.identityKey, this.path.peer, response.cookie, now)
@@ -381,26 +342,15 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   #question(now: number): Offer {
-    const offer = makeOffer(this.#host.crypto, this.#host.fill, now)
-    return Object.assign(offer, { packet: this.cookies.question(offer.echoId) })
+    const { crypto, fill } = this.#host
+    return makeQuestion(crypto, fill, now, (echoId) => this.cookies.question(echoId))
   }
 
-  /** Only what a route accepted counts as a try (protocol, section 5): otherwise a new relay is waited for. */
   #send(offer: Offer | undefined, path: PeerPath): void {
     if (offer === undefined) return
-    const wasTaken = this.#sendPacket(offer.packet, path)
-    if (wasTaken) offer.tries++
-    const interval = this.#current === undefined || offer.isHandshake
-      ? this.#host.numbers.handshakeInterval
-      : !this.#silence.isProving
-      ? recallInterval
-      : lastAskInterval
-    offer.nextAt = this.#host.now() + (wasTaken ? interval : Math.min(interval, 100))
-  }
-
-  #sendPacket(packet: Uint8Array, path: PeerPath): boolean {
-    this.#frame.set(packet, 1)
-    return path.send(this.#frame, packet.length + 1, true) === "sent"
+    const isBeside = this.#current !== undefined && !offer.isHandshake
+    const interval = isBeside ? this.#silence.askInterval : this.#host.numbers.handshakeInterval
+    this.#sender.send(offer, path, this.#host.now(), interval)
   }
 
   #forgetAttempt(): void {
@@ -420,6 +370,6 @@ export class CryptoPeer implements PeerPathEvents {
     this.#candidate = undefined
     candidate.session.dispose()
     if (candidate.path !== this.path) candidate.path.close()
-    this.#settlePath()
+    this.#rest.settlePath()
   }
 }

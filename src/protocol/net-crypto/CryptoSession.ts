@@ -12,7 +12,7 @@ import type { PeerPath, ReplyRoute, SendOutcome } from "../registry/PeerPath.ts"
 import { CarrierLoss } from "./CarrierLoss.ts"
 import { CongestionControl } from "./CongestionControl.ts"
 import { DataCipher } from "./DataCipher.ts"
-import { decodeRequest } from "./packetRequest.ts"
+import { takeReport } from "./lossReport.ts"
 import { oobPayload, PacketWriter } from "./PacketWriter.ts"
 import { Parking } from "./Parking.ts"
 import { ProgressWatch } from "./ProgressWatch.ts"
@@ -29,7 +29,8 @@ const killPayload = Uint8Array.of(Packet.killId)
 export class CryptoSession {
   readonly #host: SessionHost
   readonly #cipher: DataCipher
-  readonly #sending = new SendWindow()
+  /** What has not been acknowledged: to be read only. */
+  readonly sending = new SendWindow()
   readonly #receiving: ReceiveWindow
   /** What is known of the path: to be read only. */
   readonly congestion: CongestionControl
@@ -59,37 +60,20 @@ export class CryptoSession {
     this.#receiving = new ReceiveWindow(host.numbers.receiveBuffer, host.budget)
     this.congestion = new CongestionControl(host.numbers.maxInFlight)
     this.#progress = new ProgressWatch(host.numbers.stallTimeout, host.numbers.requestInterval)
-    this.#writer = new PacketWriter(this.#cipher, this.#sending, this.#receiving)
+    this.#writer = new PacketWriter(this.#cipher, this.sending, this.#receiving)
     this.lastReceivedAt = host.now()
     this.#pace = new RequestPace(host.numbers, this.lastReceivedAt)
     this.parking = new Parking(host.numbers)
   }
 
-  get inFlightPackets(): number {
-    return (this.#sending.sent - this.#sending.start) >>> 0
-  }
-
-  get queuedPackets(): number {
-    return (this.#sending.end - this.#sending.sent) >>> 0
-  }
-
-  /** The number that the next lossless packet will get, and the oldest that is not acknowledged. */
-  get nextNumber(): number {
-    return this.#sending.end
-  }
-
-  get oldestNumber(): number {
-    return this.#sending.start
-  }
-
   /** Queues a lossless packet and sends what may be sent. False when the buffer is full or the session is over. */
   trySend(payload: Uint8Array): boolean {
     if (this.isOver) return false
-    if (this.#sending.queuedBytes >= this.#sendBuffer || this.#sending.isFull) {
+    if (this.sending.queuedBytes >= this.#sendBuffer || this.sending.isFull) {
       this.#wantsRoom = true
       return false
     }
-    this.#sending.push(payload)
+    this.sending.push(payload)
     this.wake()
     this.pump(this.#host.now())
     return true
@@ -98,7 +82,7 @@ export class CryptoSession {
   /** Sends a lossy packet now or not at all. */
   sendLossy(payload: Uint8Array): boolean {
     if (this.isOver || !this.isConfirmed || this.parking.isResting || this.path.room() < payload.length) return false
-    return this.#transmit(payload, this.#sending.sent, false) === "sent"
+    return this.#transmit(payload, this.sending.sent, false) === "sent"
   }
 
   /** Stops or resumes delivery. What is not delivered is not acknowledged, which holds the peer back. */
@@ -131,11 +115,12 @@ export class CryptoSession {
     }
     if (this.parking.state !== "awake" && id !== Packet.killId) this.#stir(now, false, route)
     if (this.isOver) return true
-    this.#touch()
-    const delivered = this.#sending.deliveredBytes
-    const acknowledged = this.#sending.acknowledge(cipher.acknowledged)
-    if (acknowledged === "new") this.losses.onDelivered(this.#sending.start)
-    if (acknowledged === "new" && this.#sending.isOutstanding) this.#awaitProgress(now)
+    if (!this.#isTouched) this.#host.onTouched(this)
+    this.#isTouched = true
+    const delivered = this.sending.deliveredBytes
+    const acknowledged = this.sending.acknowledge(cipher.acknowledged)
+    if (acknowledged === "new") this.losses.onDelivered(this.sending.start)
+    if (acknowledged === "new" && this.sending.isOutstanding) this.#awaitProgress(now)
     // It claims what cannot be: then nothing else in it is believed either.
     if (acknowledged === "ahead") return this.#drop("acknowledges ahead")
     if (id >= Packet.firstLosslessId && id <= Packet.lastLosslessId) {
@@ -150,7 +135,7 @@ export class CryptoSession {
     } else if (id === Packet.killId) {
       if (this.isConfirmed) this.#host.onKilled(this)
     } else this.#drop("unknown id")
-    if (!this.isOver && this.#sending.deliveredBytes !== delivered) this.#onProgress(now, delivered)
+    if (!this.isOver && this.sending.deliveredBytes !== delivered) this.#onProgress(now, delivered)
     return true
   }
 
@@ -165,7 +150,7 @@ export class CryptoSession {
   /** The path has room again, or another carrier. */
   pump(now: number): void {
     if (!this.isConfirmed || this.isOver || this.#isPumping) return
-    const sending = this.#sending
+    const sending = this.sending
     const wasOutstanding = sending.isOutstanding
     this.#isPumping = true
     for (;;) {
@@ -195,29 +180,28 @@ export class CryptoSession {
 
   /** Everything sent under `lost` may be gone with its relay: it is sent again, and the peer told where we stand. */
   onCarrierChange(lost: number, now: number): void {
-    this.#sending.markLost(lost)
+    this.sending.markLost(lost)
     this.congestion.onPathChange()
     this.losses.reset()
     this.#progress.onDelivered()
-    if (this.#sending.isOutstanding) this.#awaitProgress(now)
+    if (this.sending.isOutstanding) this.#awaitProgress(now)
     if (this.isOver || this.parking.isResting || this.path.carrier() === 0) return
-    if (this.parking.state === "waking") this.ask(now)
-    else this.sendRequest(now)
+    this.sendRequest(now)
     this.pump(now)
   }
 
   /** Sends a request packet: what we miss, what we have, and that we are there. */
-  sendRequest(now: number): SendOutcome {
+  sendRequest(now: number): void {
     this.#pace.onRequest(now)
-    const outcome = this.#writer.sendRequest(this.path)
+    const outcome = this.#writer.sendRequest(this.path, this.parking.isRepeating)
     if (outcome === "sent") this.#pace.onSent()
     else this.#pace.onRefused(now)
-    return outcome
+    this.parking.onRequest(now, outcome === "sent")
   }
 
   /** Begins to rest: see `Parking`. False while something is on its way to the peer, or it is being woken. */
   park(): boolean {
-    if (this.isOver || !this.isConfirmed || this.#sending.unacknowledged > 0) return false
+    if (this.isOver || !this.isConfirmed || this.sending.unacknowledged > 0) return false
     if (!this.parking.park(this.#host.now(), this.congestion.roundTrip)) return false
     // The peer may want to know once more what we have.
     this.#pace.onBurst()
@@ -227,13 +211,6 @@ export class CryptoSession {
   /** Ends the rest, if there is one: the peer is asked until it answers. */
   wake(): void {
     if (!this.isOver && this.parking.wake(this.#host.now())) this.#host.onWaking(this)
-  }
-
-  /** Asks a peer that is being woken; when that was in vain, over every relay that it is online on. */
-  ask(now: number): void {
-    const { isRepeating } = this.parking
-    this.parking.onAsk(now, this.sendRequest(now) === "sent")
-    if (isRepeating) { for (const carrier of this.path.standbys()) this.#writer.sendRequestVia(this.path, carrier) }
   }
 
   /**
@@ -253,7 +230,7 @@ export class CryptoSession {
     if (this.#receiving.isMissing) at = Math.min(at, this.#pace.repeatAt(this.#repeatAfter()))
     if (isResting) return at
     at = Math.min(at, this.#pace.aliveAt, this.quietSince + this.#host.numbers.connectionTimeout)
-    if (state === "awake" && this.#sending.isOutstanding) {
+    if (state === "awake" && this.sending.isOutstanding) {
       at = Math.min(at, this.#progress.probeAt, this.#progress.stallAt)
     }
     return at
@@ -276,7 +253,7 @@ export class CryptoSession {
     this.parking.onTimer(now, lag)
     const { isResting, state } = this.parking
     if (state === "parked") return
-    if (state === "awake" && this.#sending.isOutstanding) {
+    if (state === "awake" && this.sending.isOutstanding) {
       if (now >= this.#progress.stallAt) {
         this.#awaitProgress(now)
         this.path.moveOn()
@@ -286,22 +263,21 @@ export class CryptoSession {
         this.sendRequest(now)
       }
     }
-    if (this.parking.isAskDue(now)) this.ask(now)
-    else if (now >= this.#pace.ackAt || this.#isRepeatDue(now)) this.sendRequest(now)
-    else if (!isResting && now >= this.#pace.aliveAt) this.sendRequest(now)
+    const isDue = now >= this.#pace.ackAt || this.parking.isAskDue(now) || (!isResting && now >= this.#pace.aliveAt)
+    if (isDue || this.#isRepeatDue(now)) this.sendRequest(now)
     this.pump(now)
   }
 
   /** Tells the peer that this is the end. */
   kill(): void {
-    if (this.isConfirmed && !this.isOver) this.#transmit(killPayload, this.#sending.sent, true)
+    if (this.isConfirmed && !this.isOver) this.#transmit(killPayload, this.sending.sent, true)
   }
 
   /** Wipes the key and forgets all payloads. */
   dispose(): void {
     this.isOver = true
     this.#cipher.dispose()
-    this.#sending.clear()
+    this.sending.clear()
     this.#receiving.clear()
   }
 
@@ -339,7 +315,7 @@ export class CryptoSession {
     if (by === undefined) return
     this.losses.reset()
     this.#progress.onDelivered()
-    if (this.#sending.isOutstanding) this.#awaitProgress(now)
+    if (this.sending.isOutstanding) this.#awaitProgress(now)
     this.#host.onWoken(this, by, route)
   }
 
@@ -353,25 +329,19 @@ export class CryptoSession {
   }
 
   #takeRequest(request: Uint8Array, now: number): void {
-    const sending = this.#sending
-    const { deviation, roundTrip } = this.congestion
-    const guard = now - Math.min(500, roundTrip === undefined ? 500 : roundTrip + 2 * deviation)
-    let lost = 0
-    decodeRequest(request, sending.start, sending.sent, (number) => {
-      const size = sending.payload(number)?.length ?? 0
-      if (!sending.markMissing(number, guard)) return
-      lost += size
-      this.#progress.onLost()
-      this.losses.onLost(number, now, now - guard)
-    }, (number) => sending.markReceived(number))
-    if (lost > 0) this.congestion.onLoss(lost)
+    takeReport(
+      request,
+      this.sending,
+      { congestion: this.congestion, losses: this.losses, progress: this.#progress },
+      now
+    )
     // It answers our probe: the path works, even if the peer's application takes nothing.
-    if (sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
+    if (this.sending.isOutstanding && this.#progress.isAnswer(now)) this.#awaitProgress(now)
     this.#pace.onQuestion(now, this.#isHeld)
   }
 
   #onProgress(now: number, deliveredBefore: number): void {
-    const sending = this.#sending
+    const sending = this.sending
     this.#progress.onDelivered()
     const isLimited = sending.queuedBytes > 0 || sending.resendCount > 0
     const acked = sending.deliveredBytes - deliveredBefore
@@ -396,12 +366,6 @@ export class CryptoSession {
   /** What may wait to be sent: enough to fill the window twice, so that on a slow path a packet does not wait for long. */
   get #sendBuffer(): number {
     return Math.min(this.#host.numbers.sendBuffer, Math.max(minSendBuffer, 2 * this.congestion.window))
-  }
-
-  #touch(): void {
-    if (this.#isTouched) return
-    this.#isTouched = true
-    this.#host.onTouched(this)
   }
 
   /** Counts a dropped packet; true, because it was one of this session's. */

@@ -30,15 +30,12 @@ export class PacketWriter {
     return path.send(this.#frame, this.#cipher.seal(this.#frame, this.#receiving.start, number, payload), urgent)
   }
 
-  /** Sends a request packet: what we miss, what we have, and that we are there. */
-  sendRequest(path: PeerPath): SendOutcome {
+  /** Sends a request packet: what we miss, what we have, and that we are there. `everywhere`: by all carriers, not only the present one. */
+  sendRequest(path: PeerPath, everywhere: boolean): SendOutcome {
     const size = path.carrier() === 0 ? oobPayload : Packet.maxPayload
-    return this.send(path, this.#missing(size), this.#sending.sent, true)
-  }
-
-  /** The same by one carrier. */
-  sendRequestVia(path: PeerPath, carrier: number): void {
-    path.sendVia(carrier, this.#frame, this.#sealRequest())
+    const outcome = this.send(path, this.#missing(size), this.#sending.sent, true)
+    if (everywhere) { for (const carrier of path.standbys()) path.sendVia(carrier, this.#frame, this.#sealRequest()) }
+    return outcome
   }
 
   /** The same, short enough for an out-of-band packet, for whoever sends it. */

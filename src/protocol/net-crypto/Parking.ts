@@ -67,7 +67,7 @@ export class Parking {
     return this.state === "waking" && now >= this.#askAt
   }
 
-  /** Whether one question over one relay has been in vain. */
+  /** Whether the peer has been asked over one relay, and has not answered: from then on it is asked over all. */
   get isRepeating(): boolean {
     return this.#asks > 0
   }
@@ -118,8 +118,9 @@ export class Parking {
     return before === "waking" ? "us" : "peer"
   }
 
-  /** The peer is being asked; `wasSent` when a relay took the question. */
-  onAsk(now: number, wasSent: boolean): void {
+  /** A request packet has been sent, or (`wasSent` is false) no relay took it. */
+  onRequest(now: number, wasSent: boolean): void {
+    if (this.state !== "waking") return
     this.#askAt = now + askInterval
     if (!wasSent) return
     this.#asks++

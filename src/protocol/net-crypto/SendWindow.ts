@@ -56,6 +56,15 @@ export class SendWindow {
     return (this.end - this.start) >>> 0
   }
 
+  /** Packets that have been sent, and those that wait to be sent for the first time. */
+  get inFlightPackets(): number {
+    return (this.sent - this.start) >>> 0
+  }
+
+  get queuedPackets(): number {
+    return (this.end - this.sent) >>> 0
+  }
+
   get isFull(): boolean {
     return this.unacknowledged >= windowSize
   }

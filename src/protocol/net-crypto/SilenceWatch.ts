@@ -7,6 +7,10 @@
 const suspectAfter = 2_500
 /** The same when the peer is online on no relay. */
 const suspectOffline = 300
+/** Between two questions to a suspected peer. */
+const recallInterval = 500
+/** It is asked again within that time once it has answered, so that one lost packet does not end a session that works. */
+const lastAskInterval = 80
 /** How long the peer has to answer within the session once it has answered at all. */
 const grace = 250
 
@@ -32,6 +36,11 @@ export class SilenceWatch {
     return this.#cookie !== undefined
   }
 
+  /** How long a question may wait for its answer before the peer is asked again. */
+  get askInterval(): number {
+    return this.isProving ? lastAskInterval : recallInterval
+  }
+
   /** When the proof is complete. */
   get provenAt(): number {
     return this.#cookie?.at ?? Infinity
@@ -54,11 +63,12 @@ export class SilenceWatch {
 
   /**
    * The cookie with which to call the peer anew, once: undefined while the proof is incomplete, or when the session was heard since the
-   * first question. Its answer may come just before the cookie, so it is the question that counts.
+   * first question. Its answer may come just before the cookie, so it is the question that counts. `notBefore`: when it is complete at the
+   * earliest.
    */
-  proof(now: number, heard: number): Uint8Array | undefined {
+  proof(now: number, heard: number, notBefore = -Infinity): Uint8Array | undefined {
     const cookie = this.#cookie
-    if (cookie === undefined || now < cookie.at) return undefined
+    if (cookie === undefined || now < Math.max(cookie.at, notBefore)) return undefined
     this.#cookie = undefined
     return this.isRefuted(heard) ? undefined : cookie.bytes
   }

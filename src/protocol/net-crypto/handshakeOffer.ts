@@ -1,6 +1,6 @@
 /** Our side of one handshake: its keys, and the packet that is repeated until it is answered. */
 import type { PublicKey } from "../../schema/Bytes.ts"
-import { echoIdSize } from "../../schema/NetCryptoPacket.ts"
+import { echoIdSize, maxDataSize } from "../../schema/NetCryptoPacket.ts"
 import type { Cipher, Crypto, KeyPair } from "../crypto/Crypto.ts"
 import { type Ephemeral, type Fill, makeEphemeral, randomBytes, randomNonce } from "../crypto/ephemeral.ts"
 import type { PeerPath } from "../registry/PeerPath.ts"
@@ -53,6 +53,18 @@ interface Tools {
 export const cookieQuestion = ({ dht, fill, identity }: Tools, cipher: Cipher, echoId: Uint8Array): Uint8Array =>
   Handshake.cookieRequest(cipher, { realKey: identity.publicKey, dhtKey: dht.publicKey }, echoId, fill)
 
+/** An offer whose packet is the question for a cookie. */
+export const makeQuestion = (
+  crypto: Crypto,
+  fill: Fill,
+  now: number,
+  ask: (echoId: Uint8Array) => Uint8Array
+): Offer => {
+  const offer = makeOffer(crypto, fill, now)
+  offer.packet = ask(offer.echoId)
+  return offer
+}
+
 /**
  * Makes the offer's packet a handshake to the holder of these keys, who issued the cookie; its tries are counted from the beginning. An
  * unusable key leaves it as it was.
@@ -73,4 +85,22 @@ export const toHandshake = (
   offer.isHandshake = true
   offer.tries = 0
   offer.nextAt = now
+}
+
+/** Sends the packets of one peer's handshakes. */
+export class OfferSender {
+  readonly #frame = new Uint8Array(1 + maxDataSize)
+
+  /** Whether a route took it. */
+  sendPacket(packet: Uint8Array, path: PeerPath): boolean {
+    this.#frame.set(packet, 1)
+    return path.send(this.#frame, packet.length + 1, true) === "sent"
+  }
+
+  /** Only what a route accepted counts as a try (protocol, section 5): otherwise a new relay is waited for. */
+  send(offer: Offer, path: PeerPath, now: number, interval: number): void {
+    const wasTaken = this.sendPacket(offer.packet, path)
+    if (wasTaken) offer.tries++
+    offer.nextAt = now + (wasTaken ? interval : Math.min(interval, 100))
+  }
 }

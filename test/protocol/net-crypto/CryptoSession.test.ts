@@ -97,7 +97,7 @@ describe("CryptoSession", () => {
     assert.strictEqual(session.counters.resent, 4)
     pass(10)
     request(4)
-    assert.strictEqual(session.inFlightPackets, 0)
+    assert.strictEqual(session.sending.inFlightPackets, 0)
     session.trySend(Uint8Array.of(160, 4))
     assert.deepStrictEqual(sent.splice(0), [4])
     // What went by the new carrier is lost with it, and with no other.
@@ -111,7 +111,7 @@ describe("CryptoSession", () => {
     const { now, sent, session, state } = scene()
     state.outcome = "blocked"
     for (let i = 0; i < 5; i++) assert.isTrue(session.trySend(Uint8Array.of(160, i)))
-    assert.deepStrictEqual([session.queuedPackets, session.inFlightPackets], [5, 0])
+    assert.deepStrictEqual([session.sending.queuedPackets, session.sending.inFlightPackets], [5, 0])
     state.outcome = "sent"
     session.pump(now())
     assert.deepStrictEqual(sent, [0, 1, 2, 3, 4])
