@@ -5,28 +5,31 @@
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
-import type { TransportConnection, TransportListener } from "../services/RelayTransport.ts"
 
 /** Connections kept while nobody serves; beyond it they are refused. As many as the backlog of a listening socket usually holds. */
 const maxWaiting = 256
 
 /** A connection that nobody has taken over yet. Exactly one of `open` and `reject` is called. */
-export interface Arrival {
+export interface Arrival<Connection> {
   readonly remoteAddress: string
   /** Makes it usable; `close` is run when its handler has ended, whatever the reason. */
-  readonly open: () => { readonly connection: TransportConnection; readonly close: Effect.Effect<void> }
+  readonly open: () => { readonly connection: Connection; readonly close: Effect.Effect<void> }
   readonly reject: () => void
 }
 
-export interface ConnectionAcceptor {
-  readonly offer: (arrival: Arrival) => void
-  readonly serve: TransportListener["serve"]
+export interface ConnectionAcceptor<Connection> {
+  readonly offer: (arrival: Arrival<Connection>) => void
+  /** As `TransportListener.serve`, for any kind of connection. */
+  readonly serve: <R>(
+    handler: (connection: Connection) => Effect.Effect<void, never, R>,
+    admit: (remoteAddress: string) => boolean
+  ) => Effect.Effect<never, never, Exclude<R, Scope.Scope>>
 }
 
 /** The scope owns every handler and every connection; closing it returns when all of them have ended. */
-export const make: Effect.Effect<ConnectionAcceptor, never, Scope.Scope> = Effect.gen(function*() {
-  let accept: ((arrival: Arrival) => void) | undefined
-  let waiting: Array<Arrival> = []
+export const make = Effect.fnUntraced(function*<Connection>() {
+  let accept: ((arrival: Arrival<Connection>) => void) | undefined
+  let waiting: Array<Arrival<Connection>> = []
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       accept = (arrival) => arrival.reject()
@@ -35,13 +38,13 @@ export const make: Effect.Effect<ConnectionAcceptor, never, Scope.Scope> = Effec
   )
   const handlers = yield* FiberSet.make<void>()
 
-  const serve: TransportListener["serve"] = <R>(
-    handler: (connection: TransportConnection) => Effect.Effect<void, never, R>,
+  const serve = <R>(
+    handler: (connection: Connection) => Effect.Effect<void, never, R>,
     admit: (remoteAddress: string) => boolean
   ) =>
     Effect.flatMap(FiberSet.runtime(handlers)<Exclude<R, Scope.Scope>>(), (run) =>
       Effect.callback<never>(() => {
-        const take = (arrival: Arrival) => {
+        const take = (arrival: Arrival<Connection>) => {
           if (!admit(arrival.remoteAddress)) return arrival.reject()
           const { connection, close } = arrival.open()
           run(
@@ -62,7 +65,7 @@ export const make: Effect.Effect<ConnectionAcceptor, never, Scope.Scope> = Effec
         })
       }))
 
-  return {
+  const acceptor: ConnectionAcceptor<Connection> = {
     offer: (arrival) => {
       if (accept !== undefined) accept(arrival)
       else if (waiting.length < maxWaiting) waiting.push(arrival)
@@ -70,4 +73,5 @@ export const make: Effect.Effect<ConnectionAcceptor, never, Scope.Scope> = Effec
     },
     serve
   }
+  return acceptor
 })

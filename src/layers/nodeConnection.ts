@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
 import { type TransportConnection, TransportError } from "../services/RelayTransport.ts"
+import { endGracefully } from "./nodeEnding.ts"
 import * as nodeTransportError from "./nodeTransportError.ts"
 
 /**
@@ -13,11 +14,8 @@ import * as nodeTransportError from "./nodeTransportError.ts"
  */
 const maxCollected = 64 * 1024
 
-/** How long a closing stream may take to hand its bytes to the operating system (reliability F6). */
-const closeTimeout = "2 seconds"
-
-const ended = new TransportError({ kind: "Ended", detail: "FIN" })
-const closedHere = new TransportError({ kind: "Reset", detail: "closed" })
+export const ended = new TransportError({ kind: "Ended", detail: "FIN" })
+export const closedHere = new TransportError({ kind: "Reset", detail: "closed" })
 
 export interface NodeConnection {
   readonly connection: TransportConnection
@@ -107,36 +105,13 @@ export const make = (socket: Net.Socket, address: string): NodeConnection => {
     return ending === undefined ? wait : Effect.fail(ending)
   })
 
-  const settled = (events: ReadonlyArray<"finish" | "close">) =>
-    Effect.callback<void>((resume) => {
-      const done = () => resume(Effect.void)
-      for (const event of events) socket.once(event, done)
-      return Effect.sync(() => {
-        for (const event of events) socket.off(event, done)
-      })
-    })
-
   const close = Effect.suspend(() => {
     socket.off("data", onData)
     chunks = []
     collected = 0
     drained = undefined
     end(closedHere)
-    if (socket.destroyed) return Effect.void
-    // What the far side still sends is read and dropped: unread bytes would turn our FIN into a reset that discards our last bytes.
-    socket.resume()
-    const owing = socket.writableLength > 0
-    socket.end()
-    // With bytes owed, the far side's FIN shows that it took them. Otherwise nobody waits for it.
-    const flushed = owing ? settled(["close"]) : settled(["finish", "close"])
-    return Effect.interruptible(flushed).pipe(
-      Effect.timeoutOption(closeTimeout),
-      Effect.andThen(Effect.sync(() => {
-        if (socket.destroyed) return
-        if (socket.writableFinished) socket.destroy()
-        else socket.resetAndDestroy()
-      }))
-    )
+    return endGracefully(socket, () => socket.resetAndDestroy())
   })
 
   return {

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as connectionAcceptor from "../layers/connectionAcceptor.ts"
-import { RelayTransport, TransportError } from "../services/RelayTransport.ts"
+import { RelayTransport, type TransportConnection, TransportError } from "../services/RelayTransport.ts"
 import * as EntropySeeded from "./EntropySeeded.ts"
 import * as memoryConditions from "./memoryConditions.ts"
 import * as memoryLink from "./memoryLink.ts"
@@ -38,7 +38,7 @@ const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Servi
     const socketBuffer = options.socketBuffer ?? 64 * 1024
     const listeners = new Map<
       string,
-      { readonly at: MemoryAddress; readonly acceptor: connectionAcceptor.ConnectionAcceptor }
+      { readonly at: MemoryAddress; readonly acceptor: connectionAcceptor.ConnectionAcceptor<TransportConnection> }
     >()
     const open = new Map<MemoryConnection, () => void>()
     const conditions = memoryConditions.make(EntropySeeded.make(options.seed ?? 0).fraction, () => {
@@ -136,7 +136,7 @@ const make = (options: MemoryNetworkOptions): Effect.Effect<MemoryNetwork["Servi
         const { host } = address
         const port = address.port === 0 ? freePort(host) : address.port
         const key = memoryConditions.keyOf({ host, port })
-        const acceptor = yield* connectionAcceptor.make
+        const acceptor = yield* connectionAcceptor.make<TransportConnection>()
         if (port === 0 || listeners.has(key)) return yield* new TransportError({ kind: "InUse", detail: "EADDRINUSE" })
         listeners.set(key, { at: { host, port }, acceptor })
         yield* Effect.addFinalizer(() => Effect.sync(() => listeners.delete(key)))
