@@ -59,3 +59,9 @@ export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true
 }
+
+/** Whether `a` comes after `b` in byte order; both have the same length. Of two identities this says who dials. */
+export const isGreater = (a: Uint8Array, b: Uint8Array): boolean => {
+  const at = a.findIndex((byte, index) => byte !== b[index])
+  return at >= 0 && (a[at] ?? 0) > (b[at] ?? 0)
+}
