@@ -5,6 +5,7 @@
 
 // What is sent
 export { equalBytes, fromHex, PublicKey, PublicKeyFromHex, toHex } from "./schema/Bytes.ts"
+export { IpEndpoint } from "./schema/IpEndpoint.ts"
 export {
   formatHostPort,
   formatRelayAddress,
@@ -39,6 +40,15 @@ export {
   type RegistryEvent,
   type RelayStatus
 } from "./services/ConnectionRegistry.ts"
+export { type DirectAttempt, type DirectLink, DirectLinks, type DirectRole } from "./services/DirectLinks.ts"
+export {
+  type DirectListener,
+  type DirectSecret,
+  type DirectStream,
+  type DirectStreamHandlers,
+  DirectTransport,
+  type RefusedCaller
+} from "./services/DirectTransport.ts"
 export { Entropy } from "./services/Entropy.ts"
 export {
   generate as generateIdentity,
@@ -77,6 +87,7 @@ export {
 export { ToxCrypto } from "./services/ToxCrypto.ts"
 
 // Errors; their reasons are matched by tag, with `Effect.catchReason`
+export { DirectError, DirectErrorReason } from "./services/DirectError.ts"
 export { IdentityError, IdentityErrorReason } from "./services/IdentityError.ts"
 export { NetCryptoError, NetCryptoErrorReason } from "./services/NetCryptoError.ts"
 export { RelayError, RelayErrorReason } from "./services/RelayError.ts"
@@ -84,6 +95,7 @@ export { SessionError, SessionErrorReason } from "./services/SessionError.ts"
 export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
 
 // Settings
+export { type DirectNumbers, DirectSettings, type PathPolicy } from "./services/DirectSettings.ts"
 export { type NetCryptoNumbers, NetCryptoSettings, NetCryptoSettingsInvalid } from "./services/NetCryptoSettings.ts"
 export { type RegistryNumbers, RegistrySettings, RegistrySettingsInvalid } from "./services/RegistrySettings.ts"
 export { type RelayServerNumbers, RelayServerSettings } from "./services/RelayServerSettings.ts"

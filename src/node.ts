@@ -2,6 +2,7 @@
  * The entry point `effect-causeway/node`: the layers that need Node, each a namespace (`RelayTransportNode.layer`).
  */
 export * as CausewayNode from "./layers/CausewayNode.ts"
+export * as DirectTransportNode from "./layers/DirectTransportNode.ts"
 export * as EntropyLive from "./layers/EntropyLive.ts"
 export * as IdentityFile from "./layers/IdentityFile.ts"
 export * as RelayTransportNode from "./layers/RelayTransportNode.ts"

@@ -32,7 +32,7 @@ export interface DirectStream {
   readonly handle: (handlers: DirectStreamHandlers) => void
   /**
    * Queues the pieces in order, which must not be changed any more, as one batch. False: more is queued than is taken at once (256 KiB
-   * or more), so stop until `onWritable`; the pieces are taken all the same. After the end they are dropped, with true.
+   * over TCP), so stop until `onWritable`; the pieces are taken all the same. After the end they are dropped, with true.
    */
   readonly write: (pieces: ReadonlyArray<Uint8Array>) => boolean
   /**
@@ -55,7 +55,7 @@ export interface RefusedCaller {
   readonly remote: IpEndpoint
   /** What it called itself, when it came so far; nothing of it is proven. */
   readonly pskIdentity: string | undefined
-  /** `Denied` with `UNKNOWN_IDENTITY`, `DECRYPT_ERROR` (another key), `ETIMEDOUT`, `TOO_MANY` or TLS' own word; `Reset` or `Ended` when it left. */
+  /** `Denied` with `UNKNOWN_IDENTITY`, `DECRYPT_ERROR` (another key), `ETIMEDOUT` or TLS' own word; `Reset` or `Ended` when it left. */
   readonly error: TransportError
 }
 

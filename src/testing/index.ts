@@ -1,6 +1,7 @@
 /**
  * The entry point `effect-causeway/testing`: fakes for the tests of programs that use Causeway. Everything in here is deterministic.
  */
+export * as DirectTransportMemory from "./DirectTransportMemory.ts"
 export * as EntropySeeded from "./EntropySeeded.ts"
 export {
   type LinkConditions,

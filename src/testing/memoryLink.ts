@@ -15,6 +15,12 @@ export interface MemoryEnd {
   readonly close: Effect.Effect<void>
 }
 
+/** What the contract of `TransportConnection` has no word for; direct streams need it. */
+const aborts = new WeakMap<TransportConnection, () => void>()
+
+/** Ends an end at once: what is queued is lost, and the far side learns of a reset as fast as the way allows. Idempotent. */
+export const abort = (connection: TransportConnection): void => aborts.get(connection)?.()
+
 export interface MemoryLink {
   readonly client: MemoryEnd
   readonly server: MemoryEnd
@@ -57,14 +63,26 @@ export const make = (options: {
       }
       if (--endsLeft === 0) leave()
     })
+    const connection: TransportConnection = {
+      remoteAddress,
+      pull: incoming.pull,
+      write: (bytes) => outgoing.write(bytes),
+      pendingBytes: () => outgoing.heldBytes,
+      onDrain: (callback) => outgoing.onDrain(callback)
+    }
+    aborts.set(connection, () => {
+      if (!outgoing.isFlushed) {
+        outgoing.abort()
+        incoming.sever()
+      }
+      if (closed) return
+      closed = true
+      incoming.discard()
+      outgoing.forgetWriter()
+      if (--endsLeft === 0) leave()
+    })
     return {
-      connection: {
-        remoteAddress,
-        pull: incoming.pull,
-        write: (bytes) => outgoing.write(bytes),
-        pendingBytes: () => outgoing.heldBytes,
-        onDrain: (callback) => outgoing.onDrain(callback)
-      },
+      connection,
       close: Effect.suspend(() => {
         if (closed) return Effect.void
         closed = true
