@@ -200,13 +200,16 @@ export class PeerLinks {
     })
   }
 
-  /** Everything that has been sent over the direct link has arrived: the peer has answered what was sent behind it. */
+  /** Everything that has been sent over the direct link has arrived: the peer has answered what was sent behind it. Or the link is gone. */
   #answered(mux: SessionMux): Effect.Effect<void> {
+    const { link } = mux
+    const { waiters } = this.sessions
+    const gone = waiters.until(() => mux.link === link && mux.fault === undefined ? undefined : Effect.void)
     const answer = Effect.callback<void>((resume) => {
       if (!mux.ping(() => resume(Effect.void))) resume(Effect.void)
     })
-    const idle = this.sessions.waiters.until(() => mux.isIdle ? Effect.void : undefined)
-    return Effect.andThen(answer, idle)
+    const idle = waiters.until(() => mux.isIdle ? Effect.void : undefined)
+    return Effect.raceFirst(Effect.andThen(answer, idle), gone)
   }
 
   /** Watches a connection to its end; one without a hello ends after `helloTimeout`. */

@@ -7,10 +7,13 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as CausewayLive from "../../src/layers/CausewayLive.ts"
 import { Causeway } from "../../src/services/Causeway.ts"
+import { DirectLinks } from "../../src/services/DirectLinks.ts"
+import { type DirectNumbers, DirectSettings } from "../../src/services/DirectSettings.ts"
 import { Identity } from "../../src/services/Identity.ts"
 import { NetCrypto } from "../../src/services/NetCrypto.ts"
 import { type SessionNumbers, SessionSettings } from "../../src/services/SessionSettings.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
+import type { FakeDirectLinks } from "./FakeDirectLinks.ts"
 import { greaterKey, lesserKey } from "./FakeNetCrypto.ts"
 import { FakeNetwork } from "./FakeNetwork.ts"
 
@@ -19,7 +22,8 @@ export const causewayOf = Effect.fnUntraced(function*(
   network: FakeNetwork,
   side: "a" | "b",
   settings: Partial<SessionNumbers> = {},
-  process = 0
+  process = 0,
+  direct?: { readonly fake: FakeDirectLinks; readonly numbers: Partial<DirectNumbers> }
 ) {
   const publicKey = side === "a" ? lesserKey : greaterKey
   const keys = { publicKey, secretKey: Redacted.make(new Uint8Array(32)) }
@@ -28,7 +32,9 @@ export const causewayOf = Effect.fnUntraced(function*(
       Layer.provide(Layer.succeed(NetCrypto, network.netCrypto(side))),
       Layer.provide(Layer.succeed(Identity, { identity: keys, dht: keys })),
       Layer.provide(EntropySeeded.layer((publicKey[0] ?? 0) + 10 * process)),
-      Layer.provide(Layer.succeed(SessionSettings, { ...(yield* SessionSettings), ...settings }))
+      Layer.provide(Layer.succeed(SessionSettings, { ...(yield* SessionSettings), ...settings })),
+      Layer.provide(Layer.succeed(DirectSettings, { ...(yield* DirectSettings), ...direct?.numbers })),
+      Layer.provide(direct === undefined ? Layer.empty : Layer.succeed(DirectLinks, direct.fake.service(side)))
     )
   )
   const causeway = Context.get(context, Causeway)
