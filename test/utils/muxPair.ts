@@ -2,6 +2,7 @@
  * Two multiplexers joined by fake connections whose deliveries, ends and successors the test decides, and the frames of one side
  * spoken by hand. A link is made of one connection for each of its streams.
  */
+import * as DirectLinkCarrier from "../../src/layers/directLink.ts"
 import type { MuxLink } from "../../src/protocol/session/MuxLink.ts"
 import { RelayedStream } from "../../src/protocol/session/RelayedStream.ts"
 import { SessionMux } from "../../src/protocol/session/SessionMux.ts"
@@ -13,6 +14,7 @@ import { joined } from "../../src/schema/Payload.ts"
 import { Bytes, Resume, SessionFrame } from "../../src/schema/SessionFrame.ts"
 import { SessionFrameReader } from "../../src/schema/SessionFrameReader.ts"
 import { PeerClosed } from "../../src/services/NetCryptoError.ts"
+import { directLink } from "./fakeDirect.ts"
 import { type FakeEnd, pair } from "./FakeNetCrypto.ts"
 
 export const numbers: SessionMuxNumbers = {
@@ -38,6 +40,8 @@ export interface Side {
   /** Its end of the newest link: of the first stream, and of all. */
   end: FakeEnd
   ends: ReadonlyArray<FakeEnd>
+  /** The links it has taken into use, the newest last. */
+  readonly taken: Map<PairLink, MuxLink>
   creditLater: boolean
   changes: number
 }
@@ -88,7 +92,7 @@ const attach = (
   ends: ReadonlyArray<FakeEnd>,
   greeting: LinkHello,
   times: Times,
-  onAttached: () => void = () => undefined
+  onAttached: (link: MuxLink) => void = () => undefined
 ): void => {
   self.ends = ends
   self.end = ends[0] ?? self.end
@@ -105,7 +109,7 @@ const attach = (
           for (const [at, other] of ends.entries()) other.hold(!isReady && streams[at]?.ready === true)
           if (!isReady) return
           link = self.mux.attach(streams, () => times.roundTrip)
-          onAttached()
+          onAttached(link)
           link.pump()
         } else if (input?._tag === "Bytes") {
           link?.receive(index, input.bytes)
@@ -132,6 +136,7 @@ const makeSide = (end: FakeEnd, greater: boolean, some: Partial<SessionMuxNumber
   const self: Side = {
     end,
     ends: [end],
+    taken: new Map(),
     creditLater: false,
     changes: 0,
     mux: new SessionMux({
@@ -152,8 +157,10 @@ const makeSide = (end: FakeEnd, greater: boolean, some: Partial<SessionMuxNumber
 export interface PairLink {
   readonly a: ReadonlyArray<FakeEnd>
   readonly b: ReadonlyArray<FakeEnd>
-  /** How many sides have taken it into use. */
-  attached: number
+  /** Nothing arrives over it any more. */
+  severed: boolean
+  /** A side takes it into use; a relayed link does that by itself when the peer's hello has come. */
+  readonly take: (side: "a" | "b") => void
 }
 
 export interface MuxPairOptions extends Partial<SessionMuxNumbers> {
@@ -169,24 +176,42 @@ export const muxPair = (options: MuxPairOptions = {}) => {
   const nowhere = pair()
   const a = makeSide(nowhere.lesser, false, some, times)
   const b = makeSide(nowhere.greater, true, some, times)
+  const sides = { a, b }
   const links: Array<PairLink> = []
 
   /** A new link, which each side takes into use when it gets the other's hello. Earlier ones stay as they are. */
   const connect = (count = 1): PairLink => {
+    const link = makeLink(count, () => undefined)
+    for (const [side, fill] of [["a", 1], ["b", 2]] as const) {
+      attach(sides[side], link[side], hello(fill), times, (at) => void sides[side].taken.set(link, at))
+    }
+    return link
+  }
+
+  /** A new direct link, which each side takes into use when it is told to. */
+  const connectDirect = (count = 1): PairLink => {
+    const link: PairLink = makeLink(count, (side) => {
+      const { mux, taken } = sides[side]
+      if (!taken.has(link)) taken.set(link, DirectLinkCarrier.attach(directLink(link[side]), mux).link)
+    })
+    return link
+  }
+
+  const makeLink = (count: number, take: PairLink["take"]): PairLink => {
     const pairs = Array.from({ length: count }, () => pair(sendBuffer === undefined ? {} : { sendBuffer }))
     const link: PairLink = {
       a: pairs.map(({ lesser }) => lesser),
       b: pairs.map(({ greater }) => greater),
-      attached: 0
+      severed: false,
+      take
     }
     links.push(link)
-    attach(a, link.a, hello(1), times, () => void link.attached++)
-    attach(b, link.b, hello(2), times, () => void link.attached++)
     return link
   }
 
   /** Loses everything a link has not delivered, and all that is sent on it from now on. Nobody notices. */
   const sever = (link: PairLink | undefined = links.at(-1)): void => {
+    if (link !== undefined) link.severed = true
     for (const end of [...link?.a ?? [], ...link?.b ?? []]) {
       end.peer = undefined
       end.queue.length = 0
@@ -224,7 +249,7 @@ export const muxPair = (options: MuxPairOptions = {}) => {
     connect(streams)
     settle()
   }
-  return { a, b, links, times, connect, sever, notice, cut, settle }
+  return { a, b, links, times, connect, connectDirect, sever, notice, cut, settle }
 }
 
 /** A session that `a` has opened and `b` has accepted. */

@@ -3,8 +3,9 @@
  * byte and value follows from its session, direction and place, so a loss, a double or another order shows at once.
  */
 import { assert } from "@effect/vitest"
+import type { MuxLink } from "../../src/protocol/session/MuxLink.ts"
 import type { SessionState } from "../../src/protocol/session/SessionState.ts"
-import { muxPair, type MuxPairOptions, type Side, type Taken, takeValues } from "./muxPair.ts"
+import { muxPair, type MuxPairOptions, type PairLink, type Side, type Taken, takeValues } from "./muxPair.ts"
 
 export const acts = [
   "write",
@@ -22,6 +23,9 @@ export const acts = [
   "cut",
   "sever",
   "notice",
+  "direct",
+  "take",
+  "move",
   "datagram"
 ] as const
 
@@ -84,6 +88,7 @@ export class MuxWorld {
 
   step({ act, index, side, size }: Step): void {
     const self = this.pair[side]
+    this.pair.times.now += 20
     switch (act) {
       case "write":
         return this.use(side, index, (end) => this.write(end, size))
@@ -117,43 +122,77 @@ export class MuxWorld {
         self.creditLater = false
         return self.mux.creditInterval()
       case "deliver": {
-        const link = this.pair.links.at(-1 - index % 3)
+        const link = this.linkAt(index % 4)
         link?.[side][(index >>> 2) % link[side].length]?.deliver(1 + size % 60)
         return
       }
       case "exchange":
-        // Both ways on the newest link, so that it gets somewhere.
+        // Both ways on one link, so that it gets somewhere.
         for (let rounds = 1 + index % 5; rounds > 0; rounds--) {
-          const link = this.pair.links.at(-1)
+          const link = this.linkAt(size % 3)
           for (const end of [...link?.a ?? [], ...link?.b ?? []]) end.deliver(1 + size % 30)
         }
         return
       case "connect":
-        return this.connect(1 + size % 3)
+        return void this.pair.connect(1 + size % 3)
+      case "direct":
+        return void this.pair.connectDirect([1, 2, 4][size % 3])
+      case "take":
+        return this.linkAt(index % 3)?.take(side)
+      case "move": {
+        const links = this.takenAt(side)
+        const link = links[index % Math.max(1, links.length)]
+        if (link !== undefined) self.mux.reattach(link)
+        return
+      }
       case "cut":
-        return this.pair.cut()
+        return this.pair.cut(this.linkAt(index % 3))
       case "sever":
-        return this.pair.sever()
+        return this.pair.sever(this.linkAt(index % 3))
       case "notice": {
         // Only of a link that is no more, or about to be: the other side sees nothing yet.
-        const link = this.pair.links.at(-1 - index % 2)
+        const link = this.linkAt(index % 3)
         this.pair.sever(link)
         return this.pair.notice(side, link)
       }
     }
   }
 
-  /** The earlier links stay, except those that have not begun on both sides: a side takes links in the order in which they were made. */
-  private connect(streams: number): void {
-    for (const link of this.pair.links) if (link.attached < 2) this.pair.sever(link)
-    this.pair.connect(streams)
+  /** Counted from the newest. */
+  private linkAt(index: number): PairLink | undefined {
+    return this.pair.links.at(-1 - index)
   }
 
-  /** Ends everything in order, over a link that stays, and looks at what is left. */
-  finish(): void {
+  /** The links that a side could use, as far as it knows. */
+  private takenAt(side: "a" | "b"): ReadonlyArray<MuxLink> {
+    return Array.from(this.pair[side].taken.values()).filter(({ isOver }) => !isOver)
+  }
+
+  /** All links but one come to an end, and both sides notice, in some order. What is left has to do. */
+  private leaveOne(which: number): void {
+    const { links, cut } = this.pair
+    const alive = links.filter(({ a, b, severed }) =>
+      !severed && [...a, ...b].every(({ error }) => error === undefined)
+    )
+    const last = alive[which % Math.max(1, alive.length)] ?? this.pair.connect(1 + which % 3)
+    for (const link of links) if (link !== last) cut(link)
+    for (const side of which % 2 === 0 ? ["a", "b"] as const : ["b", "a"] as const) {
+      last.take(side)
+      const { mux, taken } = this.pair[side]
+      const link = taken.get(last)
+      if (mux.link === undefined && link !== undefined) mux.reattach(link)
+    }
+    this.pair.settle()
+    for (const side of ["a", "b"] as const) {
+      const { mux, taken } = this.pair[side]
+      assert.isTrue(mux.link !== undefined && mux.link === taken.get(last) && mux.link.isUp)
+    }
+  }
+
+  /** Ends everything in order, over one link that stays, and looks at what is left. */
+  finish(which = 0): void {
     const { a, b, settle } = this.pair
-    this.pair.sever()
-    this.connect(1 + this.flows.length % 3)
+    this.leaveOne(which)
     const made = Math.max(this.made.a, this.made.b)
     this.make("a", made - this.made.a)
     this.make("b", made - this.made.b)
@@ -178,7 +217,6 @@ export class MuxWorld {
     // Of a session that was broken off before its Open was answered, only the next Resume tells whether the peer has it.
     for (const session of this.left()) assert.isTrue(session.origin === "opened" && session.fault !== undefined)
     if (this.left().length > 0) {
-      this.pair.cut()
       this.pair.connect(1)
       settle()
     }

@@ -63,8 +63,7 @@ export class MuxLinks {
     if (this.current !== link) return
     this.current = undefined
     this.mux.left()
-    // The newest link that the peer has yet to begin on.
-    if (!this.mux.options.greater) { for (const next of this.attached) if (!next.isLeft) this.current = next }
+    this.awaitBegin()
     this.mux.options.onChange()
   }
 
@@ -89,6 +88,7 @@ export class MuxLinks {
     // The peer began here before it, or we, began elsewhere: the later move will come to its notice, or to ours.
     if (frame.epoch < this.epoch) {
       stream.resumeReceived = false
+      if (link === this.current && link.epoch === undefined) this.begin(link)
       return undefined
     }
     if (frame.epoch > this.epoch) {
@@ -102,6 +102,15 @@ export class MuxLinks {
       return "a second Resume"
     }
     return mux.resumeSessions(link, index, frame.sessions)
+  }
+
+  /** The lesser waits on the newest link that was never in use; if the peer began there before it began elsewhere, it will not do so again. */
+  private awaitBegin(): void {
+    if (this.mux.options.greater) return
+    let next: MuxLink | undefined
+    for (const link of this.attached) if (!link.isLeft) next = link
+    this.current = next
+    if (next?.streams.some((stream) => stream.wasResumed) === true) this.begin(next)
   }
 
   /** The greater identity's epochs are even and the lesser's odd, so that no two moves have the same. */

@@ -55,6 +55,11 @@ export class SessionState {
   private doubtful = false
   /** The peer's Reset has come: nothing of ours goes again. */
   private peerReset = false
+  /** The peer's Close has come, also after the end; and our latest Resume counts it. */
+  private gotClose = false
+  private saidClose = false
+  /** Frames up to our Close, when a fault came after that had been sent. */
+  private closedAt = Infinity
 
   private constructor(id: number, name: string, origin: Origin, credit: number, options: SessionOptions) {
     this.id = id
@@ -225,6 +230,7 @@ export class SessionState {
   fail(fault: SessionFault): void {
     if (this.fault !== undefined || this.finished) return
     this.fault = fault
+    if (this.closeQueued && !this.sender.hasWaiting) this.closedAt = this.sender.sent
     // A Close that is not known to have arrived counts as one that never will.
     this.closeQueued &&= this.sender.settled
     this.sender.discard()
@@ -238,7 +244,9 @@ export class SessionState {
   /** Puts one frame on the link and returns its size. Only when `hasOutput`. Lost frames first, then credit, then what waits. */
   writeNext(link: LinkOutput): number {
     let size: number
-    if (this.need === "now") {
+    // With word of its Close alone a peer that has ours is done, and would not know what a later Reset is for.
+    const isResetDue = this.resetQueued && this.sender.canSend
+    if (this.need === "now" && !isResetDue) {
       const frame = Frame.Credit.encode(Frame.Credit.make({ sessionId: this.id, ...this.receiver.credit() }))
       link.push(frame)
       size = frame.length
@@ -259,6 +267,7 @@ export class SessionState {
   /** What our Resume on a new link says of this session. */
   resumeEntry(): Frame.ResumedSession {
     this.synced = false
+    this.saidClose = this.gotClose
     return { _tag: "ResumedSession", sessionId: this.id, received: this.receiver.resume() }
   }
 
@@ -290,6 +299,7 @@ export class SessionState {
   /** Takes a control frame of the peer. The answer says what is wrong with it. */
   receive(frame: Frame.Open | Frame.Accept | Frame.Close | Frame.Reset): string | undefined {
     if (!this.receiver.count()) return undefined
+    this.gotClose ||= frame._tag === "Close"
     if (frame._tag === "Reset") {
       this.onReset(frame)
       return undefined
@@ -341,6 +351,11 @@ export class SessionState {
     const wasDoubtful = this.doubtful
     this.doubtful = false
     let upTo = received
+    // Both Resumes count the Close of the other side, so the peer is done: it would not know what a Reset is for.
+    if (upTo !== undefined && upTo >= this.closedAt && this.saidClose) {
+      this.sender.abandon()
+      return undefined
+    }
     if (upTo === undefined) {
       // A made session on which frames have gone had credit, so the peer has it.
       const hadCredit = this.origin === "made" && this.sender.sent > 0
