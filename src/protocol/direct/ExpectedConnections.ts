@@ -47,7 +47,7 @@ interface Past {
 }
 
 export type CallVerdict<Value> =
-  | { readonly _tag: "Expected"; readonly entries: ReadonlyArray<Expected<Value>> }
+  | { readonly _tag: "Expected"; readonly entries: readonly [Expected<Value>, ...ReadonlyArray<Expected<Value>>] }
   | { readonly _tag: NotExpected; readonly peer: PublicKey | undefined }
 
 const idOf = ({ peer, attempt, announcedBy }: Pick<Expectation, "peer" | "attempt" | "announcedBy">): string =>
@@ -150,8 +150,8 @@ export class ExpectedConnections<Value> {
   /** Judges a caller by the identity of its pre-shared key, which it has not proven yet. */
   judge(call: string, now: number): CallVerdict<Value> {
     this.expire(now)
-    const expected = this.#byCall.get(call)
-    if (expected !== undefined) return { _tag: "Expected", entries: [...expected] }
+    const [first, ...others] = this.#byCall.get(call) ?? []
+    if (first !== undefined) return { _tag: "Expected", entries: [first, ...others] }
     const past = this.#past.get(call)
     if (past !== undefined) return { _tag: past.fate, peer: past.peer }
     for (const entry of this.#ourCalls.get(call) ?? []) return { _tag: "WrongDirection", peer: entry.peer }

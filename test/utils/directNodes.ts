@@ -1,0 +1,147 @@
+/**
+ * Two nodes with `DirectLinks` in the network inside the process: `greater` and `lower` by their identity keys, at 10.0.0.1 and 10.0.0.2.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as DirectLinksLive from "../../src/layers/DirectLinksLive.ts"
+import * as ToxCryptoWasm from "../../src/layers/ToxCryptoWasm.ts"
+import { derive, type DirectKeys, pskIdentityOf, pskOf } from "../../src/protocol/direct/directKeys.ts"
+import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
+import type { IpEndpoint } from "../../src/schema/IpEndpoint.ts"
+import type { DirectError } from "../../src/services/DirectError.ts"
+import { type DirectLink, DirectLinks } from "../../src/services/DirectLinks.ts"
+import { type DirectNumbers, DirectSettings } from "../../src/services/DirectSettings.ts"
+import { type DirectStream, DirectTransport } from "../../src/services/DirectTransport.ts"
+import { Entropy } from "../../src/services/Entropy.ts"
+import { generate, Identity, type IdentityKeys } from "../../src/services/Identity.ts"
+import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
+import * as DirectTransportMemory from "../../src/testing/DirectTransportMemory.ts"
+import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
+import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
+import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
+
+export const port = 4_000
+
+export interface DirectNode {
+  readonly machine: string
+  readonly keys: IdentityKeys
+  readonly key: PublicKey
+  readonly links: DirectLinks["Service"]
+  readonly transport: DirectTransport["Service"]
+  /** Where it listens. */
+  readonly endpoint: IpEndpoint
+  /** What it has rejected so far. */
+  readonly rejections: Array<DirectError>
+  /** Ends the node. */
+  readonly end: Effect.Effect<void>
+}
+
+export interface DirectNodeOptions {
+  readonly machine: string
+  readonly seed: number
+  readonly keys?: IdentityKeys
+  readonly listens?: boolean
+  readonly numbers?: Partial<DirectNumbers>
+}
+
+/** Settings of the tests: the machines have private addresses. */
+const settings = (numbers: Partial<DirectNumbers> = {}): DirectNumbers => ({
+  ...DirectSettings.defaultValue(),
+  allowPrivate: true,
+  ...numbers
+})
+
+/** Identities of two seeds, the greater first. */
+export const identities = Effect.gen(function*() {
+  const make = (seed: number) => Effect.provideService(generate, Entropy, EntropySeeded.make(seed))
+  const [one, other] = [yield* make(1), yield* make(2)]
+  return toHex(one.identity.publicKey) > toHex(other.identity.publicKey)
+    ? { greater: one, lower: other }
+    : { greater: other, lower: one }
+})
+
+export const makeNode = Effect.fnUntraced(function*(options: DirectNodeOptions & { readonly keys: IdentityKeys }) {
+  const { keys, listens = true, machine, numbers, seed } = options
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const network = yield* MemoryNetwork
+  const crypto = yield* ToxCrypto
+  const layer = DirectLinksLive.layer(listens ? { listen: { host: machine, port } } : {}).pipe(
+    Layer.provideMerge(DirectTransportMemory.transportOf(machine)),
+    Layer.provide(Layer.succeed(MemoryNetwork, network)),
+    Layer.provide(Layer.succeed(Identity, keys)),
+    Layer.provide(Layer.succeed(ToxCrypto, crypto)),
+    Layer.provide(EntropySeeded.layer(seed)),
+    Layer.provide(Layer.succeed(DirectSettings, settings(numbers)))
+  )
+  const built = yield* Layer.buildWithScope(layer, scope)
+  const links = Context.get(built, DirectLinks)
+  const rejections: Array<DirectError> = []
+  yield* links.rejections.pipe(
+    Stream.runForEach((error) => Effect.sync(() => rejections.push(error))),
+    Effect.forkIn(scope, { startImmediately: true })
+  )
+  const node: DirectNode = {
+    machine,
+    keys,
+    key: keys.identity.publicKey,
+    links,
+    transport: Context.get(built, DirectTransport),
+    endpoint: { host: machine, port },
+    rejections,
+    end: Scope.close(scope, Exit.void)
+  }
+  return node
+})
+
+/** The tags of what a node has rejected. */
+export const tagsOf = (node: DirectNode): ReadonlyArray<string> => node.rejections.map(({ reason }) => reason._tag)
+
+/** Two nodes that could meet. */
+export const pair = Effect.fnUntraced(function*(
+  options: { readonly greater?: Partial<DirectNodeOptions>; readonly lower?: Partial<DirectNodeOptions> } = {}
+) {
+  const keys = yield* identities
+  const greater = yield* makeNode({ machine: "10.0.0.1", seed: 11, keys: keys.greater, ...options.greater })
+  const lower = yield* makeNode({ machine: "10.0.0.2", seed: 12, keys: keys.lower, ...options.lower })
+  return { greater, lower }
+})
+
+/** What both nodes share: for tests that call by hand. */
+export const sharedKeys = (one: DirectNode, other: DirectNode): Effect.Effect<DirectKeys, never, ToxCrypto> =>
+  Effect.map(ToxCrypto, (crypto) => {
+    const secret = crypto.sharedSecret(one.key, other.keys.identity.secretKey)
+    if (secret === undefined) throw new Error("unusable key")
+    return derive(secret, one.key, other.key)
+  })
+
+/** How `dialler` calls itself for an attempt, and the key. */
+export const secretOf = (keys: DirectKeys, attempt: Uint8Array, dialler: PublicKey) => ({
+  pskIdentity: pskIdentityOf(keys, attempt, dialler),
+  psk: pskOf(keys, attempt)
+})
+
+/** What has come from a stream, and whether it has ended. */
+export const watch = (stream: DirectStream) => {
+  const seen = { bytes: [] as Array<number>, closed: undefined as string | undefined }
+  stream.handle({
+    onBytes: (bytes) => seen.bytes.push(...bytes),
+    onWritable: () => {},
+    onClosed: (error) => {
+      seen.closed = error.kind
+    }
+  })
+  return seen
+}
+
+/** The greater side begins at once on every stream, as sessions do. */
+export const begin = (link: DirectLink): void => {
+  for (const [index, stream] of link.streams.entries()) stream.write([Uint8Array.of(0xb0 + index)])
+}
+
+/** The network, the cryptography, and a scope. */
+export const inNetwork = <A, E>(body: Effect.Effect<A, E, MemoryNetwork | ToxCrypto | Scope.Scope>) =>
+  Effect.provide(Effect.scoped(body), [RelayTransportMemory.network(), ToxCryptoWasm.layer])
