@@ -79,6 +79,8 @@ export class FakeWire {
   /** Everything sent, when `records`. */
   readonly log: Array<Transit> = []
   records = true
+  /** How long a path that wakes takes to find its relays, milliseconds. */
+  dialTime = 100
   readonly count = { sent: 0, delivered: 0 }
   readonly #directions = new Map<string, Conditions>()
   readonly #events: Array<{ readonly at: number; readonly run: () => void }> = []
@@ -183,8 +185,8 @@ export class FakeWire {
   }
 
   /** Brings every path up to date with who has tied what. Peers learn of it one millisecond later, as from a relay. */
-  refresh(): void {
-    this.schedule(1, () => {
+  refresh(after = 1): void {
+    this.schedule(after, () => {
       for (const node of this.nodes.values()) for (const path of [...node.paths.values()]) path.refresh()
     })
   }
@@ -215,6 +217,8 @@ export const make = Effect.fnUntraced(function*(options?: { readonly seed?: numb
 export class WireNode {
   readonly id: string
   readonly up: Set<number>
+  /** Relays that it keeps although a path sleeps; all of them unless a test takes some away. */
+  readonly home: Set<number>
   readonly paths = new Map<string, WirePath>()
   isAttached = true
   events: BridgeEvents | undefined
@@ -226,6 +230,7 @@ export class WireNode {
     this.#wire = wire
     this.id = toHex(key)
     this.up = new Set(wire.relays.keys())
+    this.home = new Set(wire.relays.keys())
   }
 
   /** The service that net_crypto gets. */
@@ -241,10 +246,15 @@ export class WireNode {
     }
   }
 
+  /** Whether it is connected to a relay, or would be if this path were all that it had. */
+  isOn(relay: number, path: WirePath | undefined): boolean {
+    return this.up.has(relay) && (this.home.has(relay) || path?.isAsleep === false)
+  }
+
   receive(transit: Transit): void {
-    if (!this.isAttached || !this.up.has(transit.relay)) return
-    this.#isTouched = true
     const path = this.paths.get(transit.from)
+    if (!this.isAttached || !this.isOn(transit.relay, path)) return
+    this.#isTouched = true
     const way = this.routeTo(transit.from, transit.relay)
     const route: ReplyRoute = transit.outOfBand ? { ...way, outOfBand: true } : way
     // A copy for each receiver, because views are only lent.
@@ -266,7 +276,7 @@ export class WireNode {
     return {
       relay: this.#wire.relays[relay]!,
       reply: (packet) => {
-        if (!this.isAttached || !this.up.has(relay)) return false
+        if (!this.isAttached || !this.isOn(relay, this.paths.get(peer))) return false
         this.#wire.carry(this, peer, relay, true, packet.slice())
         return true
       }
@@ -327,7 +337,7 @@ export class WirePath implements PeerPath {
     const bytes = frame.slice(1, length)
     if (!this.#node.isAttached) return "unreachable"
     if (this.active === undefined) {
-      const ways = bytes.length > maxOob ? [] : [...this.tied].filter((relay) => this.#node.up.has(relay))
+      const ways = bytes.length > maxOob ? [] : [...this.tied].filter((relay) => this.#node.isOn(relay, this))
       for (const relay of ways) this.#wire.carry(this.#node, this.id, relay, true, bytes)
       return ways.length > 0 ? "sent" : "unreachable"
     }
@@ -379,11 +389,14 @@ export class WirePath implements PeerPath {
   }
 
   isAsleep = false
+  /** Relays that are left are left at once; those that are needed again take a moment. */
   readonly sleep = (): void => {
     this.isAsleep = true
+    this.#wire.refresh()
   }
   readonly wake = (): void => {
     this.isAsleep = false
+    this.#wire.refresh(this.#wire.dialTime)
   }
 
   readonly heard = (route: ReplyRoute): void => {
@@ -421,7 +434,7 @@ export class WirePath implements PeerPath {
     const back = other?.paths.get(this.#node.id)
     for (const relay of this.#wire.relays.keys()) {
       const isOnline = !this.#wire.outOfBandOnly && this.tied.has(relay) && back?.tied.has(relay) === true &&
-        this.#node.up.has(relay) && other?.up.has(relay) === true
+        this.#node.isOn(relay, this) && other?.isOn(relay, back) === true
       if (isOnline === this.online.has(relay)) continue
       if (isOnline) {
         this.online.set(relay, ++this.#wire.carriers)

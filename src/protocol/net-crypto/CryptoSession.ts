@@ -202,7 +202,7 @@ export class CryptoSession {
   /** Begins to rest: see `Parking`. False while something is on its way to the peer, or it is being woken. */
   park(): boolean {
     if (this.isOver || !this.isConfirmed || this.sending.unacknowledged > 0) return false
-    if (!this.parking.park(this.#host.now(), this.congestion.roundTrip)) return false
+    if (!this.parking.park(this.#host.now())) return false
     // The peer may want to know once more what we have.
     this.#pace.onBurst()
     return true
@@ -296,12 +296,13 @@ export class CryptoSession {
       if (verdict === "duplicate") this.#pace.onTaken(length)
       return
     }
-    this.#pace.onTaken(length)
-    this.#pace.onBurst()
     const payload = this.#host.slab.keep(at, at + length)
     // How to park is agreed on by link control, of which the end may come late. Anything else says that the peer does not rest.
     if (this.parking.state !== "awake" && payload[0] !== Packet.linkControlId) this.#stir(this.#host.now(), true, route)
     if (this.isOver) return
+    // What is sent until here does not acknowledge it.
+    this.#pace.onTaken(length)
+    this.#pace.onBurst()
     if (number === receiving.start && !this.#isHeld) {
       receiving.passOne()
       this.#host.onLossless(this, payload)

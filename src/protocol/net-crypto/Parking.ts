@@ -20,8 +20,6 @@ export interface ParkingNumbers {
 
 /** Between two questions to a peer that is being woken. */
 const askInterval = 250
-/** How long packets that cross may take, where no round trip has been measured. */
-const defaultRoundTrip = 250
 /** By this many of its request intervals an awake peer has said something again. */
 const patientIntervals = 1.25
 
@@ -33,7 +31,6 @@ export class Parking {
   /** Since when silence counts again, at the earliest. */
   since = -Infinity
   #graceUntil = Infinity
-  #crossedAt = Infinity
   #idleAt = Infinity
   #askAt = Infinity
   #asks = 0
@@ -82,12 +79,11 @@ export class Parking {
     return this.state === "waking" ? this.#firstAskedAt + this.#numbers.wakeTimeout : -Infinity
   }
 
-  /** Begins to rest. `roundTrip`: how long packets that cross may take. False while the peer is being woken: nobody knows what it does. */
-  park(now: number, roundTrip = defaultRoundTrip): boolean {
+  /** Begins to rest. False while the peer is being woken: nobody knows what it does. */
+  park(now: number): boolean {
     if (this.state !== "awake") return this.isResting
     this.state = "parking"
     this.#graceUntil = this.#idleAt = now + this.#numbers.parkGrace
-    this.#crossedAt = now + 2 * roundTrip
     return true
   }
 
@@ -108,10 +104,8 @@ export class Parking {
     const before = this.state
     if (before === "awake") return undefined
     if (before === "parking" && !isNews) {
-      // It should be silent by now. If it is not, its next packet must find us, so the relays are kept until that has had its time.
-      if (now > this.#crossedAt) {
-        this.#idleAt = Math.max(this.#idleAt, now + patientIntervals * this.#numbers.requestInterval)
-      }
+      // It may have crossed our word, or come from a peer that does not rest: whose next packet must find us, so the relays are kept for it.
+      this.#idleAt = Math.max(this.#idleAt, now + patientIntervals * this.#numbers.requestInterval)
       return undefined
     }
     this.#reset("awake")
@@ -131,7 +125,6 @@ export class Parking {
   onTimer(now: number, lag: number): void {
     this.since = Math.min(now, this.since + lag)
     this.#graceUntil += lag
-    this.#crossedAt += lag
     this.#idleAt += lag
     this.#firstAskedAt += lag
     if (this.state === "parking" && now >= this.#graceUntil) this.state = "parked"
@@ -142,7 +135,6 @@ export class Parking {
     this.state = state
     this.isPathIdle = false
     this.#graceUntil =
-      this.#crossedAt =
       this.#idleAt =
       this.#askAt =
       this.#firstAskedAt =

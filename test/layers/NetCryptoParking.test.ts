@@ -1,0 +1,522 @@
+/** Connections that rest because another way to the peer works: how they fall silent, and how they come back. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import { collect, type End, forkNow, join, type Node, node, numbered, numberOf, within } from "../utils/cryptoNode.ts"
+import * as FakeWire from "../utils/FakeWire.ts"
+import { withPauses } from "../utils/pausingClock.ts"
+
+const hour = 3_600_000
+const range = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
+const reasons = ({ errors }: End) => errors.map(({ reason }) => reason._tag)
+const parkAck = Uint8Array.of(177, 3)
+
+/** An end that remembers how it was woken, and what it does with link control. */
+const watched = (end: End) => {
+  const woken: Array<string> = []
+  let onControl: (packet: Uint8Array) => void = () => undefined
+  end.connection.handle({
+    onLossless: (payload) => {
+      if (payload[0] === 177) onControl(payload)
+      else end.lossless.push(payload)
+    },
+    onLossy: (payload) => end.lossy.push(payload),
+    onWritable: () => end.writable++,
+    onClosed: (error) => end.errors.push(error),
+    onWoken: (by) => woken.push(by)
+  })
+  return { ...end, woken, onControl: (act: (packet: Uint8Array) => void) => (onControl = act) }
+}
+
+const pathOf = (end: Node) => [...end.at.paths.values()][0]!
+
+const connected = Effect.fnUntraced(function*(options: { readonly relays?: number; readonly seed?: number } = {}) {
+  const wire = yield* FakeWire.make({ relays: options.relays ?? 2, seed: options.seed ?? 1 })
+  const a = yield* node(wire, 1, 65)
+  const b = yield* node(wire, 33, 97)
+  const ends = yield* join(a, b, 2_000)
+  const [atA, atB] = [watched(ends.a), watched(ends.b)]
+  // A greeting, as between two of our kind: from then on both know the round trip.
+  for (const { connection } of [atA, atB]) connection.trySend(Uint8Array.of(177, 1))
+  yield* TestClock.adjust(100)
+  return { wire, a, b, atA, atB, pathA: pathOf(a), pathB: pathOf(b) }
+})
+type World = Effect.Success<ReturnType<typeof connected>>
+
+const states = ({ atA, atB }: World) => [atA.connection.parked(), atB.connection.parked()]
+
+/** Both have parked long ago. `homeless` nodes are connected to no relay then. */
+const asleep = Effect.fnUntraced(function*(
+  options: { readonly relays?: number; readonly homeless?: ReadonlyArray<"a" | "b">; readonly rest?: number } = {}
+) {
+  const world = yield* connected(options)
+  for (const which of options.homeless ?? ["a"]) world[which].at.home.clear()
+  assert.deepStrictEqual([world.atA.connection.park(), world.atB.connection.park()], [true, true])
+  yield* TestClock.adjust(options.rest ?? 60_000)
+  assert.deepStrictEqual(states(world), ["parked", "parked"])
+  assert.deepStrictEqual([world.pathA.isAsleep, world.pathB.isAsleep], [true, true])
+  return world
+})
+
+/** Data goes both ways, nothing was lost, and both connections are what they were. */
+const works = Effect.fnUntraced(function*(world: World, what: string) {
+  const { atA, atB } = world
+  for (const end of [atA, atB]) end.lossless.length = 0
+  for (const number of range(20)) {
+    assert.isTrue(atA.connection.trySend(numbered(number, 500)))
+    assert.isTrue(atB.connection.trySend(numbered(number, 500)))
+  }
+  yield* TestClock.adjust(3_000)
+  assert.deepStrictEqual([atA.lossless.map(numberOf), atB.lossless.map(numberOf)], [range(20), range(20)], what)
+  assert.deepStrictEqual([reasons(atA), reasons(atB)], [[], []], what)
+  assert.deepStrictEqual(states(world), ["awake", "awake"], what)
+})
+
+const until = Effect.fnUntraced(function*(condition: () => boolean, limit: number, what: string) {
+  let waited = 0
+  for (; !condition(); waited += 5) {
+    if (waited >= limit) return yield* Effect.die(new Error(`${what}: not after ${limit} ms`))
+    yield* TestClock.adjust(5)
+  }
+  return waited
+})
+
+describe("a connection that is parked", () => {
+  it.effect("T26, T27: no packet at all for an hour, the path sleeps after one second, and nobody is lost", () =>
+    Effect.gen(function*() {
+      const world = yield* connected({ relays: 3 })
+      const { atA, atB, pathA, pathB, wire } = world
+      atA.connection.trySend(numbered(1))
+      yield* TestClock.adjust(20)
+      const before = wire.count.sent
+      assert.isTrue(atA.connection.park())
+      assert.isTrue(atB.connection.park())
+      assert.deepStrictEqual(states(world), ["parking", "parking"])
+      yield* TestClock.adjust(999)
+      assert.deepStrictEqual([pathA.isAsleep, pathB.isAsleep], [false, false])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual([pathA.isAsleep, pathB.isAsleep], [true, true])
+      assert.deepStrictEqual(states(world), ["parked", "parked"])
+      yield* TestClock.adjust(hour)
+      assert.strictEqual(wire.count.sent, before)
+      assert.deepStrictEqual([atA.woken, atB.woken, reasons(atA), reasons(atB)], [[], [], [], []])
+      assert.deepStrictEqual(states(world), ["parked", "parked"])
+      yield* works(world, "after an hour")
+    }))
+
+  it.effect("T31: it does not park while something is on its way, nor after its end; twice is once", () =>
+    Effect.gen(function*() {
+      const { atA, atB } = yield* connected()
+      atA.connection.trySend(numbered(1))
+      assert.isFalse(atA.connection.park())
+      assert.strictEqual(atA.connection.parked(), "awake")
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual([atA.connection.park(), atA.connection.park()], [true, true])
+      yield* TestClock.adjust(5_000)
+      assert.isTrue(atA.connection.park())
+      yield* atB.connection.close
+      assert.isFalse(atB.connection.park())
+      assert.doesNotThrow(() => atB.connection.wake())
+    }))
+
+  it.effect("T31: nor while a handshake is under way", () =>
+    Effect.gen(function*() {
+      const { a, atA, b, wire } = yield* connected()
+      yield* b.crash
+      wire.fate = ({ bytes }) => bytes[0] === 27 ? "lose" : "deliver"
+      const again = yield* node(wire, 33, 97, { seed: 2 })
+      yield* forkNow(again.netCrypto.connect(a.address))
+      yield* TestClock.adjust(100)
+      assert.isFalse(atA.connection.park())
+    }))
+
+  it.effect("nextPacketNumber is the number that the next lossless packet gets", () =>
+    Effect.gen(function*() {
+      const { atA } = yield* connected()
+      assert.strictEqual(atA.connection.nextPacketNumber(), 1)
+      for (const number of range(3)) atA.connection.trySend(numbered(number))
+      assert.strictEqual(atA.connection.nextPacketNumber(), 4)
+    }))
+
+  it.effect("T27: the last acknowledgements still cross; they and a repeated ParkAck wake nobody", () =>
+    Effect.gen(function*() {
+      for (const lost of range(4)) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const world = yield* connected()
+          const { a, atA, atB, pathA, wire } = world
+          // Nothing of a arrives for so many packets after it has parked, and the ParkAck is repeated.
+          let dropped = 0
+          wire.fate = ({ from }) =>
+            from === a.at.id && atA.connection.parked() !== "awake" && dropped++ < lost ? "lose" : "deliver"
+          atA.onControl(() => assert.isTrue(atA.connection.park()))
+          assert.isTrue(atB.connection.trySend(parkAck))
+          const parking = yield* forkNow(atB.connection.drained)
+          yield* within(parking, 900)
+          assert.isTrue(atB.connection.park())
+          yield* TestClock.adjust(10_000)
+          assert.deepStrictEqual([atA.woken, atB.woken], [[], []], `${lost} lost`)
+          assert.deepStrictEqual([...states(world), pathA.isAsleep], ["parked", "parked", true])
+          assert.strictEqual(wire.count.sent - (yield* Effect.as(TestClock.adjust(hour), wire.count.sent)), 0)
+          yield* works(world, `${lost} lost`)
+        }))
+      }
+    }))
+
+  it.effect("a ParkAck that comes only in the grace is handed on and wakes nobody; other news do", () =>
+    Effect.gen(function*() {
+      const cases: ReadonlyArray<readonly [Uint8Array, Array<string>]> = [[parkAck, []], [numbered(1), ["peer"]]]
+      for (const [packet, woken] of cases) {
+        const { atA, atB } = yield* connected()
+        assert.isTrue(atA.connection.park())
+        yield* TestClock.adjust(400)
+        atB.connection.trySend(packet)
+        yield* TestClock.adjust(50)
+        assert.deepStrictEqual(atA.woken, woken)
+        assert.strictEqual(atB.connection.stats().inFlightPackets, 0)
+      }
+    }))
+
+  it.effect("one parks and the other does not: it is woken by the next sign of life, and both go on", () =>
+    Effect.gen(function*() {
+      for (let after = 0; after < 1_100; after += 90) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const world = yield* connected()
+          yield* TestClock.adjust(after)
+          const heard = world.wire.log.findLast(({ from }) => from === world.b.at.id)!.at
+          assert.isTrue(world.atA.connection.park())
+          // Whoever keeps no relay can be found only by what is said during the grace, one second after what was said before.
+          if (world.wire.now() - heard > 50) world.a.at.home.clear()
+          yield* until(() => world.atA.woken.length > 0, 2_500, `parked at ${after}`)
+          assert.deepStrictEqual([world.atA.woken, world.pathA.isAsleep], [["peer"], false])
+          yield* TestClock.adjust(10_000)
+          yield* works(world, `parked at ${after}`)
+        }))
+      }
+    }))
+
+  it.effect("lossy packets and probes are refused, a kill packet ends it", () =>
+    Effect.gen(function*() {
+      const { atA, atB, wire } = yield* asleep()
+      const before = wire.count.sent
+      assert.isFalse(atA.connection.sendLossy(Uint8Array.of(200)))
+      const ways = yield* atA.connection.probe
+      assert.isTrue(ways.every(({ roundTrip }) => roundTrip === undefined))
+      assert.deepStrictEqual([wire.count.sent - before, atA.connection.parked()], [0, "parked"])
+      atA.connection.wake()
+      yield* TestClock.adjust(1_000)
+      assert.isTrue(atA.connection.park() && atB.connection.park())
+      yield* TestClock.adjust(500)
+      yield* atB.connection.close
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual([reasons(atA), reasons(atB)], [["PeerClosed"], ["ClosedHere"]])
+    }))
+
+  it.effect("T33: relays that stop working meanwhile are not blamed, and packets that relays have kept wake nobody", () =>
+    Effect.gen(function*() {
+      const world = yield* connected({ relays: 3 })
+      const { a, atA, atB, b, pathA, pathB, wire } = world
+      atA.connection.trySend(numbered(1))
+      yield* TestClock.adjust(1_500)
+      const old = wire.log.filter(({ bytes, from }) => from === b.at.id && [24, 27].includes(bytes[0]!))
+      // The probes of the standbys have begun, and have had no answer when both park.
+      wire.fate = ({ bytes }) => bytes[0] === 25 ? "lose" : "deliver"
+      yield* TestClock.adjust(29_600)
+      atA.connection.park()
+      atB.connection.park()
+      const verdicts = pathA.verdicts.length
+      yield* TestClock.adjust(60_000)
+      wire.frozen.add(0)
+      for (const { bytes, relay } of old) wire.inject(b.keys.dht.publicKey, a.at, bytes, { relay, outOfBand: false })
+      yield* TestClock.adjust(hour)
+      assert.deepStrictEqual([states(world), atA.woken, atB.woken], [["parked", "parked"], [], []])
+      assert.deepStrictEqual([pathA.verdicts.length, pathA.moves, pathB.moves], [verdicts, 0, 0])
+      wire.frozen.clear()
+      wire.fate = () => "deliver"
+      yield* works(world, "afterwards")
+      assert.strictEqual(pathA.verdicts.slice(verdicts).filter(({ delivered }) => !delivered).length, 0)
+    }))
+
+  it.effect("a request for a cookie is answered and wakes nobody", () =>
+    Effect.gen(function*() {
+      const { a, atA, b, wire } = yield* connected()
+      yield* TestClock.adjust(1_500)
+      const question = wire.log.find(({ bytes, from }) => from === b.at.id && bytes[0] === 24)!
+      atA.connection.park()
+      yield* b.crash
+      yield* TestClock.adjust(5_000)
+      const before = wire.log.length
+      wire.inject(b.keys.dht.publicKey, a.at, question.bytes, { relay: question.relay })
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(wire.log.slice(before).map(({ bytes }) => bytes[0]), [25])
+      assert.strictEqual(atA.connection.parked(), "parked")
+    }))
+
+  it.effect("our event loop stands still during the grace: what arrived meanwhile wakes nobody", () =>
+    withPauses((pause) =>
+      Effect.gen(function*() {
+        const world = yield* connected()
+        const { atA, atB } = world
+        atA.connection.trySend(numbered(1))
+        yield* TestClock.adjust(50)
+        assert.isTrue(atA.connection.park() && atB.connection.park())
+        pause(1, 3_000)
+        yield* TestClock.adjust(20_000)
+        assert.deepStrictEqual([states(world), atA.woken, atB.woken], [["parked", "parked"], [], []])
+        yield* works(world, "afterwards")
+      })
+    ))
+})
+
+describe("a connection that is woken", () => {
+  it.effect("T30, T32: one side wakes, and the other is on a relay: both are awake half a second later, told once each", () =>
+    Effect.gen(function*() {
+      const world = yield* asleep()
+      world.atA.connection.wake()
+      assert.deepStrictEqual([world.atA.connection.parked(), world.pathA.isAsleep], ["waking", false])
+      assert.isFalse(world.atA.connection.park())
+      const took = yield* until(() => world.atA.woken.length > 0, 500, "waking")
+      assert.isAtMost(took, 120)
+      assert.deepStrictEqual([world.atA.woken, world.atB.woken], [["us"], ["peer"]])
+      yield* works(world, "awake")
+      assert.deepStrictEqual([world.atA.woken, world.atB.woken], [["us"], ["peer"]])
+    }))
+
+  it.effect("T30: trySend wakes by itself, and what it took arrives", () =>
+    Effect.gen(function*() {
+      const world = yield* asleep()
+      for (const number of range(10)) assert.isTrue(world.atA.connection.trySend(numbered(number, 1_300)))
+      yield* until(() => world.atB.lossless.length === 10, 500, "data")
+      assert.deepStrictEqual(world.atB.lossless.map(numberOf), range(10))
+      yield* works(world, "awake")
+    }))
+
+  it.effect("T30: both without relays while they slept: both wake, at the same moment or one after the other", () =>
+    Effect.gen(function*() {
+      for (const apart of [0, 1, 5, 50, 99, 100, 101, 300, 1_900, 2_500, 9_000]) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const world = yield* asleep({ homeless: ["a", "b"] })
+          world.atA.connection.wake()
+          yield* TestClock.adjust(apart)
+          world.atB.connection.wake()
+          yield* until(() => states(world).every((state) => state === "awake"), 500, `${apart} apart`)
+          assert.deepStrictEqual([world.atA.woken.length, world.atB.woken.length], [1, 1])
+          yield* works(world, `${apart} apart`)
+        }))
+      }
+    }))
+
+  it.effect(
+    "park and park, park and wake, wake and wake, in any order and at any distance: nothing is lost, nobody stays behind",
+    () =>
+      Effect.gen(function*() {
+        const acts = ["park a", "park b", "wake a", "wake b"] as const
+        const orders = acts.flatMap((first) =>
+          acts.flatMap((second) => acts.flatMap((third) => acts.map((fourth) => [first, second, third, fourth])))
+        )
+        for (const [at, order] of orders.entries()) {
+          const gap = [0, 3, 5, 7, 40, 120, 400, 990, 1_000, 1_010, 2_300][at % 11]!
+          const homeless = ([["a"], ["b"], []] as const)[at % 3]!
+          yield* Effect.scoped(Effect.gen(function*() {
+            const what = `${order.join(", ")}, ${gap} ms apart, without relays: ${homeless.join()}`
+            const world = yield* connected({ seed: at })
+            for (const which of homeless) world[which].at.home.clear()
+            yield* TestClock.adjust(at % 7 * 150)
+            for (const act of order) {
+              const { connection } = act.endsWith("a") ? world.atA : world.atB
+              if (act.startsWith("park")) connection.park()
+              else connection.wake()
+              yield* TestClock.adjust(gap)
+            }
+            yield* TestClock.adjust(at % 2 === 0 ? 0 : 5_000)
+            // Whoever is homeless can only wake by itself; the other reaches it by then.
+            const first = homeless[0] === "b" ? world.atB : world.atA
+            first.connection.trySend(numbered(1))
+            yield* until(() => states(world).every((state) => state === "awake"), 2_500, what)
+            yield* TestClock.adjust(500)
+            yield* works(world, what)
+          }))
+        }
+      }),
+    60_000
+  )
+
+  it.effect("T30: lost questions are repeated every 250 ms, and over every relay: a lost one, or a relay that swallows all, costs no more", () =>
+    Effect.gen(function*() {
+      for (const lost of range(6)) {
+        const world = yield* asleep()
+        let asked = 0
+        world.wire.fate = ({ bytes, from, relay }) =>
+          from === world.a.at.id && bytes[0] === 27 && relay === 0 && asked++ < lost ? "lose" : "deliver"
+        world.wire.setRelay(1, false)
+        yield* TestClock.adjust(10)
+        world.atA.connection.wake()
+        const took = yield* until(() => world.atA.woken.length > 0, 2_000, `${lost} lost`)
+        assert.isAtMost(took, 120 + 250 * lost)
+        yield* works(world, `${lost} lost`)
+      }
+      const world = yield* asleep({ relays: 3 })
+      for (const frozen of [0, 1]) world.wire.frozen.add(frozen)
+      world.atA.connection.wake()
+      assert.isAtMost(yield* until(() => world.atA.woken.length > 0, 2_000, "frozen"), 380)
+      assert.deepStrictEqual([world.pathA.moves, world.pathA.verdicts.filter(({ delivered }) => !delivered)], [0, []])
+      yield* works(world, "frozen")
+    }))
+
+  it.effect("T30: the answers are lost for a while: no handshake before two seconds, and none when one gets through", () =>
+    Effect.gen(function*() {
+      const world = yield* asleep()
+      const { a, atA, atB, b, wire } = world
+      wire.fate = ({ from }) => from === b.at.id ? "lose" : "deliver"
+      const before = wire.log.length
+      atA.connection.wake()
+      yield* TestClock.adjust(1_900)
+      assert.strictEqual(atA.connection.parked(), "waking")
+      wire.fate = () => "deliver"
+      yield* until(() => atA.connection.parked() === "awake", 600, "answers")
+      yield* works(world, "answers")
+      assert.isFalse(wire.log.slice(before).some(({ bytes }) => bytes[0] === 26))
+      assert.deepStrictEqual([atA.woken, atB.woken, a.at.paths.size], [["us"], ["peer"], 1])
+    }))
+
+  it.effect("the peer's process has been started again: two seconds after it could be asked it is called anew, and the old one ends once", () =>
+    Effect.gen(function*() {
+      for (const homeless of [[], ["a"]] as const) {
+        const { a, atA, b, wire } = yield* asleep({ homeless })
+        yield* b.crash
+        const again = yield* node(wire, 33, 97, { seed: 2 })
+        yield* TestClock.adjust(1_000)
+        const before = wire.log.length
+        const startedAt = wire.now()
+        atA.connection.trySend(numbered(1))
+        const atB = yield* forkNow(again.netCrypto.accept)
+        const next = yield* forkNow(a.netCrypto.accept)
+        const newB = collect(yield* within(atB, 2_500))
+        const newA = collect(yield* within(next, 100))
+        const handshake = wire.log.slice(before).find(({ bytes }) => bytes[0] === 26)!
+        assert.isAtLeast(handshake.at - startedAt, 2_000)
+        assert.isAtMost(handshake.at - startedAt, 2_200)
+        assert.deepStrictEqual(reasons(atA), ["PeerRestarted"])
+        assert.deepStrictEqual([newA.connection.parked(), pathOf(a).isAsleep], ["awake", false])
+        newA.connection.trySend(numbered(7))
+        newB.connection.trySend(numbered(8))
+        yield* TestClock.adjust(10_000)
+        assert.deepStrictEqual([newA.lossless.map(numberOf), newB.lossless.map(numberOf)], [[8], [7]])
+        assert.deepStrictEqual([reasons(atA), reasons(newA), reasons(newB)], [["PeerRestarted"], [], []])
+      }
+    }))
+
+  it.effect("the peer is gone for good: PeerTimedOut 32 s after we wanted it, not before, and no kill packet is needed", () =>
+    Effect.gen(function*() {
+      const { a, atA, b } = yield* asleep({ rest: hour })
+      yield* b.crash
+      yield* TestClock.adjust(hour)
+      atA.connection.wake()
+      yield* TestClock.adjust(31_900)
+      assert.deepStrictEqual(reasons(atA), [])
+      yield* TestClock.adjust(200)
+      assert.deepStrictEqual([reasons(atA), a.at.paths.size], [["PeerTimedOut"], 0])
+      assert.isFalse(atA.connection.trySend(numbered(1)))
+    }))
+
+  it.effect("all relays are down when it wakes, and come back after 20 s: the same connection goes on", () =>
+    Effect.gen(function*() {
+      const world = yield* asleep()
+      for (const relay of [0, 1]) world.wire.setRelay(relay, false)
+      world.atA.connection.trySend(numbered(1))
+      yield* TestClock.adjust(20_000)
+      for (const relay of [0, 1]) world.wire.setRelay(relay, true)
+      yield* until(() => world.atB.lossless.length === 1, 1_000, "relays are back")
+      yield* works(world, "relays are back")
+    }))
+
+  it.effect("the restarted peer calls us while we are parked: the path wakes for it, and the old connection is replaced", () =>
+    Effect.gen(function*() {
+      for (const homeless of [[], ["b"]] as const) {
+        const { a, atA, b, pathA, wire } = yield* asleep({ homeless })
+        yield* b.crash
+        const again = yield* node(wire, 33, 97, { seed: 2 })
+        const { a: newB, b: newA } = yield* join(again, a, 1_000)
+        assert.deepStrictEqual(reasons(atA), ["PeerRestarted"])
+        assert.isFalse(pathA.isAsleep)
+        newA.connection.trySend(numbered(7))
+        newB.connection.trySend(numbered(8))
+        yield* TestClock.adjust(5_000)
+        assert.deepStrictEqual([newA.lossless.map(numberOf), newB.lossless.map(numberOf)], [[8], [7]])
+        assert.deepStrictEqual([newA.connection.parked(), newB.connection.parked()], ["awake", "awake"])
+      }
+    }))
+
+  it.effect("it begins to call us and does not finish: the path sleeps again, and the connection still wakes", () =>
+    Effect.gen(function*() {
+      const world = yield* asleep({ homeless: [] })
+      const { a, atA, b, pathA, wire } = world
+      const again = yield* node(wire, 33, 98, { seed: 2 })
+      void again
+      // The peer's own process calls, by a handshake that arrives alone.
+      wire.fate = ({ bytes, from }) => from !== a.at.id && bytes[0] === 27 ? "lose" : "deliver"
+      yield* b.crash
+      const other = yield* node(wire, 33, 97, { seed: 3 })
+      yield* forkNow(other.netCrypto.connect(a.address))
+      yield* TestClock.adjust(300)
+      assert.strictEqual(pathA.isAsleep, false)
+      yield* other.crash
+      yield* TestClock.adjust(20_000)
+      assert.deepStrictEqual([pathA.isAsleep, atA.connection.parked(), reasons(atA)], [true, "parked", []])
+    }))
+
+  it.effect("T29: waking one peer disturbs no other, parked or not", () =>
+    Effect.gen(function*() {
+      const world = yield* connected()
+      const { a, atA, atB, wire } = world
+      const c = yield* node(wire, 33 + 64, 1)
+      const d = yield* node(wire, 33 + 96, 33)
+      const withC = yield* join(a, c, 2_000)
+      const withD = yield* join(a, d, 2_000)
+      const [toC, atC, toD, atD] = [withC.a, withC.b, withD.a, withD.b].map(watched)
+      yield* TestClock.adjust(100)
+      for (const end of [atA, atB, toC, atC]) assert.isTrue(end!.connection.park())
+      yield* TestClock.adjust(60_000)
+      const pathTo = (other: Node) => a.at.paths.get(other.at.id)!
+      const before = [pathTo(d).moves, pathTo(d).carrier()]
+      const toOthers = () => wire.log.filter(({ from, to }) => from === c.at.id || to === c.at.id).length
+      const silent = toOthers()
+      for (const round of range(10)) {
+        atA.connection.trySend(numbered(round))
+        toD!.connection.trySend(numbered(round))
+        yield* TestClock.adjust(3_000)
+        assert.isTrue(atA.connection.park() && atB.connection.park())
+        yield* TestClock.adjust(3_000)
+      }
+      assert.deepStrictEqual([pathTo(c).isAsleep, pathTo(d).isAsleep, toOthers()], [true, false, silent])
+      assert.deepStrictEqual([toC!.woken, atC!.woken, toD!.woken, atD!.woken], [[], [], [], []])
+      assert.deepStrictEqual([pathTo(d).moves, pathTo(d).carrier()], before)
+      assert.deepStrictEqual([atB.lossless.map(numberOf), atD!.lossless.map(numberOf)], [range(10), range(10)])
+    }))
+
+  it.effect(
+    "T30: under loss, duplication and reordering: parked and woken a hundred times, nothing lost or doubled",
+    () =>
+      Effect.gen(function*() {
+        const world = yield* connected({ relays: 3, seed: 5 })
+        const { a, atA, atB, wire } = world
+        a.at.home.clear()
+        Object.assign(wire.conditions, { loss: 0.1, duplicate: 0.05, reorder: 0.1, reorderBy: 30, jitter: 10 })
+        let sent = 0
+        for (const round of range(100)) {
+          for (const end of [atA, atB]) yield* until(() => end.connection.park(), 5_000, `round ${round}`)
+          yield* TestClock.adjust(wire.random() * 3_000)
+          const first = wire.random() < 0.7 ? atA : atB
+          for (const number of range(5, sent)) assert.isTrue(first.connection.trySend(numbered(number)))
+          yield* TestClock.adjust(wire.random() * 1_000)
+          for (const number of range(5, sent)) {
+            assert.isTrue((first === atA ? atB : atA).connection.trySend(numbered(number)))
+          }
+          sent += 5
+          yield* until(() => atA.lossless.length === sent && atB.lossless.length === sent, 9_000, `round ${round}`)
+        }
+        assert.deepStrictEqual([atA.lossless.map(numberOf), atB.lossless.map(numberOf)], [range(sent), range(sent)])
+        assert.deepStrictEqual([reasons(atA), reasons(atB)], [[], []])
+      }),
+    60_000
+  )
+})
