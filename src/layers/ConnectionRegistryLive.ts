@@ -56,6 +56,7 @@ export const layer = Layer.effect(
      */
     const states = new WeakMap<RelayAddress, { state: RelayState }>()
     const readers = new Set<Reader>()
+    const watchers = new Set<Latch.Latch>()
     let missedEvents = 0
     let onOob: OobHandler = () => {}
     let onBatchEnd: () => void = () => {}
@@ -64,6 +65,9 @@ export const layer = Layer.effect(
         if (backlog.push(event, event._tag === "OnionResponse" || event._tag === "Forwarded")) missedEvents++
         filled.openUnsafe()
       }
+    }
+    const stateChanged = (): void => {
+      for (const watcher of watchers) watcher.openUnsafe()
     }
     const read = Effect.fnUntraced(function*({ backlog, filled }: Reader) {
       yield* filled.await
@@ -83,13 +87,29 @@ export const layer = Layer.effect(
         (reader) => Effect.sync(() => readers.delete(reader))
       ).pipe(Effect.map((reader) => Stream.fromIterableEffectRepeat(read(reader))))
     )
+    const watch = Effect.fnUntraced(function*(watcher: Latch.Latch) {
+      yield* watcher.await
+      watcher.closeUnsafe()
+    })
+    const relayChanges = Stream.unwrap(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const watcher = Latch.makeUnsafe(false)
+          watchers.add(watcher)
+          return watcher
+        }),
+        (watcher) => Effect.sync(() => watchers.delete(watcher))
+      ).pipe(Effect.map((watcher) => Stream.fromEffectRepeat(watch(watcher))))
+    )
 
     const maintain = (relay: RelayAddress, link: RelayLinkEvents): void => {
       const id = toHex(relay.publicKey)
       const held: { state: RelayState } = { state: { _tag: "Connecting" } }
       states.set(relay, held)
+      stateChanged()
       const onState = (state: RelayState): void => {
         held.state = state
+        stateChanged()
         if (state._tag === "Failed" && !state.error.wasConfirmed) table.dialFailed(relay)
       }
       run(
@@ -107,6 +127,7 @@ export const layer = Layer.effect(
       onStop: (relay) => {
         const id = toHex(relay.publicKey)
         states.delete(relay)
+        stateChanged()
         runStop(FiberMap.remove(fibers, id))
       },
       onChange: () => changed.openUnsafe(),
@@ -161,6 +182,7 @@ export const layer = Layer.effect(
       },
       relays: Effect.sync(() => [...table.relays].map(status)),
       counts: Effect.sync(() => ({ refusedRelays: table.refusedRelays, missedEvents })),
+      relayChanges: Stream.interruptWhen(relayChanges, closed.await),
       events: events.pipe(Stream.interruptWhen(closed.await)),
       awaitRelay: confirmed.await
     })

@@ -78,6 +78,8 @@ export class ConnectionRegistry extends Context.Service<ConnectionRegistry, {
   readonly counts: Effect.Effect<RegistryCounts>
   /** A snapshot of all relays. */
   readonly relays: Effect.Effect<ReadonlyArray<RelayStatus>>
+  /** Tells that the state of a relay has changed, once for changes that come together. Ends when the registry's scope closes. */
+  readonly relayChanges: Stream.Stream<void>
   /**
    * What happens, as it happens; ends when the registry's scope closes. A reader that falls behind by more than 256 events misses
    * the oldest, and by more than 64 onion responses and forwarded packets the oldest of those: they cannot push out anything else.

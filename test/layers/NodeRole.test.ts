@@ -61,7 +61,7 @@ describe("a node that is a client", () => {
       calling.interruptUnsafe()
       yield* TestClock.adjust(50)
       const before = wire.log.filter(({ from }) => from === b.at.id).length
-      wire.release(handshake)
+      wire.inject(a.keys.dht.publicKey, b.at, handshake.bytes)
       yield* TestClock.adjust(200)
       assert.strictEqual(wire.log.filter(({ from }) => from === b.at.id).length, before)
     }))

@@ -50,10 +50,13 @@ export const planRelays = (
   }
   const stop = new Map<RelayEntry, "asleep" | "idle">()
   const surplus: Array<RelayEntry> = []
+  // Connected to nothing, we go on dialling whatever has worked before, though its peers are gone (row M04).
+  const isCutOff = options.minimum > 0 && entries.every((entry) => entry.link === undefined)
   let nextAt = Infinity
   for (const entry of entries) {
     if (entry.graceUntil > now) nextAt = Math.min(nextAt, entry.graceUntil)
-    if (chosen.has(entry) || (entry.link === undefined && !isDialledForNobody(entry, options))) continue
+    const isHope = isCutOff && entry.slots.size === 0 && !isUntested(entry)
+    if (chosen.has(entry) || (entry.link === undefined && (isHope || !isDialledForNobody(entry, options)))) continue
     if ([...entry.slots].some(({ peer, status }) => status === "online" && !peer.isAsleep)) surplus.push(entry)
     else stop.set(entry, entry.link === undefined || isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
   }
