@@ -8,6 +8,8 @@ import type { Identity } from "../services/Identity.ts"
 import type { ToxCrypto } from "../services/ToxCrypto.ts"
 import * as CausewayLive from "./CausewayLive.ts"
 import * as ConnectionRegistryLive from "./ConnectionRegistryLive.ts"
+import * as DirectLinksLive from "./DirectLinksLive.ts"
+import * as DirectTransportNode from "./DirectTransportNode.ts"
 import * as EntropyLive from "./EntropyLive.ts"
 import * as NetCryptoBridgeLive from "./NetCryptoBridgeLive.ts"
 import * as NetCryptoLive from "./NetCryptoLive.ts"
@@ -17,9 +19,14 @@ import * as ToxCryptoAuto from "./ToxCryptoAuto.ts"
 
 const platform = Layer.mergeAll(EntropyLive.layer, ToxCryptoAuto.layer, RelayTransportNode.layer)
 
+export interface CausewayNodeOptions {
+  /** Where peers may dial this node directly; port 0 takes a free port. Without it the node only dials. */
+  readonly direct?: { readonly host: string; readonly port: number } | undefined
+}
+
 /**
  * The node with this identity: `IdentityFresh.layer` for one that lasts as long as the process, `IdentityFile.layer(path)` for one that
- * is kept. Its scope closes all connections.
+ * is kept. Its scope closes all connections. Fails with `TransportError` when it cannot listen where it was told to.
  *
  * @example
  * ```ts
@@ -29,8 +36,15 @@ const platform = Layer.mergeAll(EntropyLive.layer, ToxCryptoAuto.layer, RelayTra
  * const node = CausewayNode.layer(IdentityFresh.layer)
  * ```
  */
-export const layer = <E>(identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>) =>
-  Layer.provideMerge(CausewayLive.layer, netCrypto(identity))
+export const layer = <E>(
+  identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>,
+  options: CausewayNodeOptions = {}
+) => {
+  const direct = DirectLinksLive.layer(options.direct === undefined ? {} : { listen: options.direct }).pipe(
+    Layer.provide(DirectTransportNode.layer)
+  )
+  return CausewayLive.layer.pipe(Layer.provideMerge(direct), Layer.provideMerge(netCrypto(identity)))
+}
 
 /** The same up to `NetCrypto`: for programs that exchange raw packets, also with Tox peers of another kind. */
 export const netCrypto = <E>(identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>) =>
