@@ -61,11 +61,14 @@ export {
   NetCrypto,
   type NetCryptoConnection,
   type NetCryptoHandlers,
+  type NetCryptoParked,
   type NetCryptoPath,
   type NetCryptoStats,
+  type NetCryptoWokenBy,
   type PeerAddress
 } from "./services/NetCrypto.ts"
 export { type BridgeEvents, NetCryptoBridge } from "./services/NetCryptoBridge.ts"
+export { NodePhase, type Phase } from "./services/NodePhase.ts"
 export { RelayClient, type RelayState } from "./services/RelayClient.ts"
 export { RelayServer, type RelayServerStats } from "./services/RelayServer.ts"
 export {
@@ -90,6 +93,7 @@ export { ToxCrypto } from "./services/ToxCrypto.ts"
 export { DirectError, DirectErrorReason } from "./services/DirectError.ts"
 export { IdentityError, IdentityErrorReason } from "./services/IdentityError.ts"
 export { NetCryptoError, NetCryptoErrorReason } from "./services/NetCryptoError.ts"
+export { NodeIsClient } from "./services/NodeSettings.ts"
 export { RelayError, RelayErrorReason } from "./services/RelayError.ts"
 export { SessionError, SessionErrorReason } from "./services/SessionError.ts"
 export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
@@ -97,6 +101,7 @@ export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
 // Settings
 export { type DirectNumbers, DirectSettings, type PathPolicy } from "./services/DirectSettings.ts"
 export { type NetCryptoNumbers, NetCryptoSettings, NetCryptoSettingsInvalid } from "./services/NetCryptoSettings.ts"
+export { type NodeNumbers, type NodeRole, NodeSettings, nodeSettingsConfig } from "./services/NodeSettings.ts"
 export { type RegistryNumbers, RegistrySettings, RegistrySettingsInvalid } from "./services/RegistrySettings.ts"
 export { type RelayServerNumbers, RelayServerSettings } from "./services/RelayServerSettings.ts"
 export { type RelayNumbers, RelaySettings } from "./services/RelaySettings.ts"
@@ -109,6 +114,7 @@ export * as EntropyWebCrypto from "./layers/EntropyWebCrypto.ts"
 export * as IdentityFresh from "./layers/IdentityFresh.ts"
 export * as NetCryptoBridgeLive from "./layers/NetCryptoBridgeLive.ts"
 export * as NetCryptoLive from "./layers/NetCryptoLive.ts"
+export * as NodePhaseLive from "./layers/NodePhaseLive.ts"
 export * as RelayClientLive from "./layers/RelayClientLive.ts"
 export * as RelayServerLive from "./layers/RelayServerLive.ts"
 export * as ToxCryptoWasm from "./layers/ToxCryptoWasm.ts"

@@ -66,7 +66,9 @@ describe("settings", () => {
     ["sendBuffer", 1_399],
     ["maxInFlight", 0],
     ["ackBytes", 0],
-    ["handshakesPerSource", 0]
+    ["handshakesPerSource", 0],
+    ["parkGrace", -1],
+    ["wakeTimeout", 0]
   ])("T14: net_crypto with %s %d is refused", (name, value) => {
     expect(NetCrypto.problemOf({ ...netCrypto, [name]: value })).toContain(`${name} is ${value}`)
   })
@@ -74,7 +76,7 @@ describe("settings", () => {
   it("T14: a connection that ends before anything can have been asked is refused", () => {
     expect(NetCrypto.problemOf({ ...netCrypto, connectionTimeout: 1_000 })).toContain("connectionTimeout is 1000")
     expect(NetCrypto.problemOf({ ...netCrypto, stallTimeout: 32_000 })).toContain("(32000)")
-    expect(NetCrypto.problemOf({ ...netCrypto, connectionTimeout: 1_001, ackDelay: 0 })).toBeUndefined()
+    expect(NetCrypto.problemOf({ ...netCrypto, connectionTimeout: 1_001, ackDelay: 0, parkGrace: 0 })).toBeUndefined()
   })
 
   it("names the first that is wrong", () => {

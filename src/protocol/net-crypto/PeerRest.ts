@@ -23,6 +23,8 @@ export interface PeerParts {
 export class PeerRest {
   readonly #parts: PeerParts
   readonly #host: PeerHost
+  /** The path that was put to sleep from here: one that sleeps for another reason is left as it is. */
+  #slept: PeerPath | undefined
 
   constructor(parts: PeerParts, host: PeerHost) {
     this.#parts = parts
@@ -33,7 +35,8 @@ export class PeerRest {
   settlePath(): void {
     const { current, isChanging, path } = this.#parts
     const isIdle = current?.parking.isPathIdle === true && !isChanging
-    if (isIdle === path.isAsleep) return
+    if (isIdle === (this.#slept === path)) return
+    this.#slept = isIdle ? path : undefined
     if (isIdle) path.sleep()
     else path.wake()
   }
