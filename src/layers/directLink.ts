@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import { DirectOutput } from "../protocol/session/DirectOutput.ts"
 import { LinkRoundTrip } from "../protocol/session/LinkRoundTrip.ts"
-import { LinkStall, type LinkStallNumbers } from "../protocol/session/LinkStall.ts"
+import { LinkStall, type LinkStallNumbers, type LinkVerdict } from "../protocol/session/LinkStall.ts"
 import type { MuxLink } from "../protocol/session/MuxLink.ts"
 import type { SessionMux } from "../protocol/session/SessionMux.ts"
 import type { DirectLink } from "../services/DirectLinks.ts"
@@ -53,7 +53,7 @@ export const attach = (link: DirectLink, mux: SessionMux): Attached => {
   for (const [index, stream] of link.streams.entries()) {
     stream.handle({
       onBytes: (bytes) => {
-        watch.onBytes()
+        watch.onBytes(index)
         attached.receive(index, bytes)
         roundTrip.onBytes(mux, attached)
       },
@@ -79,7 +79,8 @@ class LinkWatch {
   readonly #link: MuxLink
   readonly #now: () => number
   readonly #nearer = Latch.makeUnsafe(false)
-  #heardAt: number
+  /** When each stream has brought its latest bytes: one that is silent while the others work has to show that it does, too. */
+  readonly #heardAt: Array<number>
   #stall: LinkStall | undefined = undefined
   /** The peer owed nothing at the last look. */
   #isCalm = false
@@ -88,18 +89,18 @@ class LinkWatch {
     this.#mux = mux
     this.#link = link
     this.#now = mux.options.now
-    this.#heardAt = this.#now()
+    this.#heardAt = link.streams.map(() => this.#now())
     link.onSend = () => {
       if (this.#isCalm) this.#nearer.openUnsafe()
     }
   }
 
-  onBytes(): void {
-    this.#heardAt = this.#now()
+  onBytes(index: number): void {
+    this.#heardAt[index] = this.#now()
   }
 
   probe(): void {
-    if (!this.#isJudged || !this.#mux.ping(() => undefined)) return
+    if (!this.#isJudged || !this.#ask()) return
     this.#stall?.onProbe(this.#now())
     this.#nearer.openUnsafe()
   }
@@ -107,19 +108,15 @@ class LinkWatch {
   stalled(numbers: LinkStallNumbers): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       let armedAt = this.#now()
-      const stall = new LinkStall(numbers, armedAt)
-      this.#stall = stall
       let deadline = armedAt
       while (true) {
         const now = this.#now()
         // When the event loop stopped is unknown: perhaps as soon as we had begun to wait.
         const lag = now - deadline > lagThreshold ? now - armedAt : 0
         this.#nearer.closeUnsafe()
-        const verdict = this.#look(stall, now, lag)
-        if (verdict === "stalled" && this.#isJudged) return
-        if (verdict === "probe" && this.#isJudged) this.#mux.ping(() => undefined)
+        if (this.#look(numbers, now, lag) === "stalled") return
         armedAt = now
-        deadline = Math.max(stall.deadline, now + minSleep)
+        deadline = this.#stall === undefined ? Infinity : Math.max(this.#stall.deadline, now + minSleep)
         const wait = deadline === Infinity ? Effect.never : Effect.sleep(deadline - now)
         yield* Effect.raceFirst(wait, this.#nearer.await)
       }
@@ -131,9 +128,24 @@ class LinkWatch {
     return this.#mux.link === this.#link && this.#link.epoch !== undefined
   }
 
-  #look(stall: LinkStall, now: number, lag: number) {
+  #look(numbers: LinkStallNumbers, now: number, lag: number): LinkVerdict {
     const isOwed = this.#isJudged && this.#mux.isOwedAnswer
     this.#isCalm = !isOwed
-    return stall.look(now, lag, { heardAt: this.#heardAt, isOwed, roundTrip: this.#link.roundTrip() })
+    if (!this.#isJudged) {
+      this.#stall = undefined
+      return "fine"
+    }
+    this.#stall ??= new LinkStall(numbers, now)
+    const signs = { heardAt: Math.min(...this.#heardAt), isOwed, roundTrip: this.#link.roundTrip() }
+    const verdict = this.#stall.look(now, lag, signs)
+    if (verdict === "probe") this.#ask()
+    return verdict
+  }
+
+  /** Pings on every stream. False: none can take one. */
+  #ask(): boolean {
+    let asked = false
+    for (const index of this.#heardAt.keys()) asked = this.#mux.ping(() => undefined, index) || asked
+    return asked
   }
 }

@@ -14,7 +14,7 @@ export interface LinkStallNumbers {
 
 /** What can be seen of the link. */
 export interface LinkSigns {
-  /** When the peer's latest bytes came. */
+  /** When the peer's latest bytes came; of several streams, on the one that has been silent for longest. */
   readonly heardAt: number
   /** Something of ours over this link is unanswered. */
   readonly isOwed: boolean
@@ -33,7 +33,6 @@ export class LinkStall {
   private readonly numbers: LinkStallNumbers
   /** Since when the peer has owed an answer and has said nothing; or has said nothing at all. */
   private quietSince: number
-  private heardAt = -Infinity
   private wasOwed = false
   /** The probe since the last byte of the peer. */
   private probedAt: number | undefined = undefined
@@ -46,13 +45,10 @@ export class LinkStall {
 
   /** `lag`: for how long before `now` our own event loop did not run. */
   look(now: number, lag: number, signs: LinkSigns): LinkVerdict {
-    this.quietSince = Math.min(now, this.quietSince + lag)
-    if (this.probedAt !== undefined) this.probedAt = Math.min(now, this.probedAt + lag)
-    if (signs.heardAt > this.heardAt) {
-      this.heardAt = signs.heardAt
-      this.quietSince = Math.max(this.quietSince, signs.heardAt)
-      this.probedAt = undefined
+    if (this.probedAt !== undefined) {
+      this.probedAt = signs.heardAt >= this.probedAt ? undefined : Math.min(now, this.probedAt + lag)
     }
+    this.quietSince = Math.max(Math.min(now, this.quietSince + lag), signs.heardAt)
     if (signs.isOwed && !this.wasOwed) this.quietSince = now
     this.wasOwed = signs.isOwed
     const patience = Math.max(3 * (signs.roundTrip ?? presumedRoundTrip), this.numbers.stallTimeout)

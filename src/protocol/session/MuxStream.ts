@@ -48,7 +48,7 @@ export class MuxStream {
     readonly replyBacklog: number
     readonly batches: BatchCounts
     readonly afterTurn: (session: SessionState) => void
-    /** A batch has been put on the link. */
+    /** A batch has been put on the link, or is about to be. */
     readonly onSend: () => void
   }) {
     this.output = options.output
@@ -62,6 +62,11 @@ export class MuxStream {
   /** The link took everything the last time, and nothing waits for its turn. */
   get isIdle(): boolean {
     return this.resumeSent && !this.busy && this.turns.size === 0 && this.replies.length === 0
+  }
+
+  /** Bytes of a frame of the peer that has not come to its end. */
+  get pendingBytes(): number {
+    return this.reader?.pendingBytes ?? 0
   }
 
   /** Takes the next bytes of the peer, which then belong to the stream. */
@@ -84,6 +89,7 @@ export class MuxStream {
     this.resumeSent = true
     this.resumeReceived = false
     this.reply(resume)
+    this.onSend()
   }
 
   /** Puts a frame before those of the sessions. With too many of them nothing is taken from the peer until they have gone. */

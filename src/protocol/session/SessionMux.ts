@@ -158,9 +158,9 @@ export class SessionMux {
     return true
   }
 
-  /** Asks the peer for a sign of life; `onPong` is called unless the link is lost before. False: there is no link. */
-  ping(onPong: () => void): boolean {
-    const stream = this.link?.streams[0]
+  /** Asks the peer for a sign of life over one stream of the link; `onPong` is called unless the link is lost before. False: there is no link. */
+  ping(onPong: () => void, index = 0): boolean {
+    const stream = this.link?.streams[index]
     if (stream?.resumeSent !== true) return false
     stream.reply(this.pings.begin(onPong))
     stream.pump()

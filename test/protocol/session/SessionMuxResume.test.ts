@@ -56,7 +56,7 @@ describe("SessionMux over links that come and go", () => {
           world.finish(which)
         }
       ),
-      { numRuns: 1_000 }
+      { numRuns: 600 }
     )
   }, 60_000)
 })
