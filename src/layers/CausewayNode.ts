@@ -13,20 +13,32 @@ import * as DirectTransportNode from "./DirectTransportNode.ts"
 import * as EntropyLive from "./EntropyLive.ts"
 import * as NetCryptoBridgeLive from "./NetCryptoBridgeLive.ts"
 import * as NetCryptoLive from "./NetCryptoLive.ts"
+import * as NodePhaseLive from "./NodePhaseLive.ts"
 import * as RelayClientLive from "./RelayClientLive.ts"
 import * as RelayTransportNode from "./RelayTransportNode.ts"
 import * as ToxCryptoAuto from "./ToxCryptoAuto.ts"
 
-const platform = Layer.mergeAll(EntropyLive.layer, ToxCryptoAuto.layer, RelayTransportNode.layer)
+const platform = Layer.mergeAll(
+  EntropyLive.layer,
+  ToxCryptoAuto.layer,
+  RelayTransportNode.layer,
+  DirectTransportNode.layer
+)
+
+const relayed = NetCryptoLive.layer.pipe(
+  Layer.provideMerge(NetCryptoBridgeLive.layer),
+  Layer.provideMerge(ConnectionRegistryLive.layer),
+  Layer.provideMerge(RelayClientLive.layer)
+)
 
 export interface CausewayNodeOptions {
-  /** Where peers may dial this node directly; port 0 takes a free port. Without it the node only dials. */
+  /** Where peers may dial this node directly; port 0 takes a free port. Without it, and as a client, the node only dials. */
   readonly direct?: { readonly host: string; readonly port: number } | undefined
 }
 
 /**
  * The node with this identity: `IdentityFresh.layer` for one that lasts as long as the process, `IdentityFile.layer(path)` for one that
- * is kept. Its scope closes all connections. Fails with `TransportError` when it cannot listen where it was told to.
+ * is kept. Its scope, or `NodePhase.terminate`, closes all connections. Fails with `TransportError` when it cannot listen where it was told to.
  *
  * @example
  * ```ts
@@ -40,18 +52,11 @@ export const layer = <E>(
   identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>,
   options: CausewayNodeOptions = {}
 ) => {
-  const direct = DirectLinksLive.layer(options.direct === undefined ? {} : { listen: options.direct }).pipe(
-    Layer.provide(DirectTransportNode.layer)
-  )
-  return CausewayLive.layer.pipe(Layer.provideMerge(direct), Layer.provideMerge(netCrypto(identity)))
+  const direct = DirectLinksLive.layer(options.direct === undefined ? {} : { listen: options.direct })
+  const node = CausewayLive.layer.pipe(Layer.provideMerge(direct), Layer.provideMerge(relayed))
+  return NodePhaseLive.layer(node).pipe(Layer.provideMerge(identity), Layer.provideMerge(platform))
 }
 
 /** The same up to `NetCrypto`: for programs that exchange raw packets, also with Tox peers of another kind. */
 export const netCrypto = <E>(identity: Layer.Layer<Identity, E, Entropy | ToxCrypto>) =>
-  NetCryptoLive.layer.pipe(
-    Layer.provideMerge(NetCryptoBridgeLive.layer),
-    Layer.provideMerge(ConnectionRegistryLive.layer),
-    Layer.provideMerge(RelayClientLive.layer),
-    Layer.provideMerge(identity),
-    Layer.provideMerge(platform)
-  )
+  NodePhaseLive.layer(relayed).pipe(Layer.provideMerge(identity), Layer.provideMerge(platform))

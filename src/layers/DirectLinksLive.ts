@@ -22,6 +22,7 @@ import { DirectSettings } from "../services/DirectSettings.ts"
 import { DirectTransport } from "../services/DirectTransport.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
+import { NodeSettings } from "../services/NodeSettings.ts"
 import type { TransportError } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { type Appointment, DirectCalls } from "./directCalls.ts"
@@ -35,7 +36,7 @@ import * as Waiters from "./waitUntil.ts"
 const maxRejections = 256
 
 export interface DirectLinksOptions {
-  /** Where to be called at; port 0 takes a free port. Without it we only dial. */
+  /** Where to be called at; port 0 takes a free port. Without it, and as a client (`NodeSettings`), we only dial. */
   readonly listen?: { readonly host: string; readonly port: number }
 }
 
@@ -87,7 +88,8 @@ export const layer = (
         now,
         onRejected: (error) => PubSub.publishUnsafe(rejected, error)
       })
-      const { listen } = options
+      // A client is not called (row M03).
+      const listen = (yield* NodeSettings).role === "client" ? undefined : options.listen
       const listener = listen && (yield* transport.listen(listen, calls.pskOf))
       if (listener !== undefined) yield* Effect.forkScoped(listener.serve(calls.serve, calls.onRefused))
 

@@ -115,8 +115,8 @@ export const make = (onChange: () => void): NodeGate => {
             acquire(inner.listen(address, (identity, remote) => shut ? undefined : pskOf(identity, remote))),
             (listener) => ({
               ...listener,
-              serve: (handler) =>
-                listener.serve((stream) => shut ? Effect.void : Effect.andThen(counted, handler(stream)))
+              serve: (handler, onRefused) =>
+                listener.serve((stream) => shut ? Effect.void : Effect.andThen(counted, handler(stream)), onRefused)
             })
           ),
         addresses: inner.addresses

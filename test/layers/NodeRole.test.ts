@@ -6,20 +6,26 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import * as CausewayLive from "../../src/layers/CausewayLive.ts"
+import * as DirectLinksLive from "../../src/layers/DirectLinksLive.ts"
 import { Causeway } from "../../src/services/Causeway.ts"
+import { DirectLinks } from "../../src/services/DirectLinks.ts"
 import { Identity } from "../../src/services/Identity.ts"
 import { NetCrypto } from "../../src/services/NetCrypto.ts"
 import { NodeSettings, nodeSettingsConfig } from "../../src/services/NodeSettings.ts"
+import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
+import * as DirectTransportMemory from "../../src/testing/DirectTransportMemory.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
+import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
+import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
 import { forkNow, join, node, within } from "../utils/cryptoNode.ts"
 import { FakeNetwork } from "../utils/FakeNetwork.ts"
 import * as FakeWire from "../utils/FakeWire.ts"
-import { keyPairFrom } from "../utils/plainCrypto.ts"
+import { keyPairFrom, plainCrypto } from "../utils/plainCrypto.ts"
 import { causewayOf } from "../utils/sessionPair.ts"
 import { rest } from "../utils/sessionSteps.ts"
 
 const client = { role: "client", goodbyeTimeout: 3_000 } as const
-const asClient = Effect.provideService(NodeSettings, client)
+const asClient = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provideService(effect, NodeSettings, client)
 
 const clientCauseway = Effect.fnUntraced(function*(network: FakeNetwork) {
   const keys = keyPairFrom(0x51)
@@ -97,6 +103,25 @@ describe("a node that is a client", () => {
       assert.isTrue(network.takes("a"))
       yield* rest
     }))
+
+  it.effect("M03: has no direct endpoint, and listens nowhere although it was told where", () =>
+    Effect.gen(function*() {
+      const listeners = Effect.fnUntraced(function*(effect: typeof asClient) {
+        const { listeners } = yield* MemoryNetwork
+        const built = Layer.fresh(DirectLinksLive.layer({ listen: { host: "192.0.2.1", port: 7_000 } })).pipe(
+          Layer.provide(DirectTransportMemory.transportOf("192.0.2.1")),
+          Layer.provide(EntropySeeded.layer(1)),
+          Layer.provide(Layer.succeed(ToxCrypto, plainCrypto)),
+          Layer.provide(Layer.succeed(Identity, { identity: keyPairFrom(1), dht: keyPairFrom(2) }))
+        )
+        return yield* effect(Effect.gen(function*() {
+          const links = Context.get(yield* Layer.build(built), DirectLinks)
+          return [listeners().length, (yield* links.endpoints).length]
+        }))
+      }, Effect.scoped)
+      assert.deepStrictEqual(yield* listeners((effect) => effect), [1, 1])
+      assert.deepStrictEqual(yield* listeners(asClient), [0, 0])
+    }).pipe(Effect.provide(RelayTransportMemory.network())))
 
   it.effect("the role and the time for goodbyes can come from the configuration", () =>
     Effect.gen(function*() {
