@@ -3,6 +3,7 @@
  * everything that the end sends, receives and reports. It only judges; it never sends.
  */
 import type { SessionValue } from "../../schema/SessionValue.ts"
+import type { PeerLinkState } from "../../services/Causeway.ts"
 import type { Peer } from "../../services/Causeway.ts"
 import type { SessionErrorReason } from "../../services/SessionError.ts"
 import * as Content from "./sessionContent.ts"
@@ -65,9 +66,10 @@ export class Sessions {
   }
 
   /** Sessions can send and receive, or no longer. */
-  onLink(relation: Relation, state: "Up" | "Down"): void {
-    if (state === "Up") relation.links++
-    this.#trace.count(`sessions ${state}`, nameOf(relation))
+  onLink(relation: Relation, state: PeerLinkState): void {
+    if (state._tag === "Up") relation.links++
+    this.#trace.count(`sessions ${state._tag}`, nameOf(relation))
+    if (state._tag === "Up") this.#trace.count(`sessions ${state.path}`, nameOf(relation))
   }
 
   onRelationEnded(relation: Relation, reason: SessionErrorReason): void {

@@ -24,10 +24,12 @@ import { type NetCryptoNumbers, NetCryptoSettings } from "../../services/NetCryp
 import { RelayTransport } from "../../services/RelayTransport.ts"
 import { ToxCrypto } from "../../services/ToxCrypto.ts"
 import * as EntropySeeded from "../EntropySeeded.ts"
-import type { MemoryNetwork } from "../MemoryNetwork.ts"
+import type { MemoryAddress, MemoryNetwork } from "../MemoryNetwork.ts"
 import type { Trace } from "./Trace.ts"
 import type { RunningProgram, Traffic } from "./Traffic.ts"
 import * as WatchedPaths from "./watchedPaths.ts"
+
+const firstDirectPort = 7_000
 
 export interface NodeOptions {
   readonly network: MemoryNetwork["Service"]
@@ -37,6 +39,8 @@ export interface NodeOptions {
   readonly seed: number
   readonly identity: KeyPair
   readonly dht: KeyPair
+  /** An IP address: its machine, for direct links. */
+  readonly directHost: string
   /** The relays it holds on its own account. */
   readonly relays: ReadonlyArray<RelayAddress>
   readonly numbers: NetCryptoNumbers
@@ -46,6 +50,8 @@ export interface SimulatedNode {
   readonly name: string
   readonly isUp: () => boolean
   readonly incarnation: () => number
+  /** Where it may listen for direct links now: another port for every incarnation. */
+  readonly directAddress: () => MemoryAddress
   /** What others need to call it. */
   readonly address: () => PeerAddress
   /** Whom it calls. */
@@ -88,6 +94,7 @@ export const make = Effect.fnUntraced(function*(
   /** The program that is still ending, and whether the next one waits for that. */
   let ending: Fiber.Fiber<void> | undefined
   let starting = false
+  const directAddress = (): MemoryAddress => ({ host: options.directHost, port: firstDirectPort + incarnation })
 
   const layer = (paths: Map<string, PeerPath>, transport: RelayTransport["Service"]) =>
     NetCryptoLive.layer.pipe(
@@ -132,7 +139,8 @@ export const make = Effect.fnUntraced(function*(
         })),
       scope
     )
-    const program = yield* Scope.provide(traffic.start({ name, incarnation, callees, context }), scope)
+    const machine = { name, incarnation, callees, context, directAddress: directAddress() }
+    const program = yield* Scope.provide(traffic.start(machine), scope)
     running = { scope, registry, paths, program, unplug: () => (hasPower = false) }
   })
 
@@ -163,12 +171,16 @@ export const make = Effect.fnUntraced(function*(
     running?.unplug()
     return Effect.andThen(end, Effect.sync(() => (ending = undefined)))
   })
-  const connections = () => network.connections().filter((connection) => connection.client === name)
+  const connections = () =>
+    network.connections().filter(({ client, server }) =>
+      client === name || client === options.directHost || server.host === options.directHost
+    )
 
   return {
     name,
     isUp: () => running !== undefined,
     incarnation: () => incarnation,
+    directAddress,
     address: () => ({
       identityKey: options.identity.publicKey,
       dhtKey: dht.publicKey as PublicKey,

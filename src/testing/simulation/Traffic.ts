@@ -8,6 +8,8 @@ import type * as Scope from "effect/Scope"
 import type { Entropy } from "../../services/Entropy.ts"
 import type { Identity } from "../../services/Identity.ts"
 import type { NetCrypto } from "../../services/NetCrypto.ts"
+import type { ToxCrypto } from "../../services/ToxCrypto.ts"
+import type { MemoryAddress } from "../MemoryNetwork.ts"
 import type { Action } from "./Action.ts"
 import type { SimulatedNode } from "./SimulatedNode.ts"
 
@@ -23,7 +25,9 @@ export interface Machine {
   readonly incarnation: number
   /** Whom it calls. */
   readonly callees: ReadonlySet<SimulatedNode>
-  readonly context: Context.Context<NetCrypto | Entropy | Identity>
+  readonly context: Context.Context<NetCrypto | Entropy | Identity | ToxCrypto>
+  /** Where it may listen for direct links, on a machine of the network of its own. */
+  readonly directAddress: MemoryAddress
 }
 
 /** A program that runs on a node. */

@@ -50,6 +50,9 @@ export interface World {
 /** What the traffic of a world is made of. */
 export interface WorldBasis {
   readonly trace: Trace
+  readonly network: MemoryNetwork["Service"]
+  /** Whether nodes make direct links. */
+  readonly hasDirect: boolean
   /** The random choices of the traffic, apart from those of the world. */
   readonly dice: Dice
   /** Whether the faults of this world may last so long that a peer counts as lost. */
@@ -70,6 +73,9 @@ const shortFaultTime = 22_000
  */
 export const hasSessions = (seed: number): boolean => sessionDigits.has(seed % 10)
 const sessionDigits: ReadonlySet<number> = new Set([1, 3, 6])
+
+/** Whether nodes with sessions also make direct links: in two of three such worlds. */
+export const hasDirect = (seed: number): boolean => hasSessions(seed) && seed % 3 !== 0
 
 /** Builds the world of a seed and starts everything in it. */
 export const make = Effect.fnUntraced(function*(
@@ -119,6 +125,8 @@ export const make = Effect.fnUntraced(function*(
   const names = new Map<string, string>()
   const basis: WorldBasis = {
     trace,
+    network,
+    hasDirect: hasDirect(seed),
     dice: new Dice(seed + 0x40000000),
     isLong,
     isRunning: (name, incarnation) =>
@@ -139,6 +147,7 @@ export const make = Effect.fnUntraced(function*(
       seed: seed + i * 0x1000000,
       identity,
       dht: freshKeys(),
+      directHost: `10.0.0.${nodes.length + 1}`,
       relays: dice.sample(relays, dice.between(2, 4)).map(({ address }) => address),
       numbers
     })

@@ -2,12 +2,14 @@
  * What enough worlds together must have seen: a simulation that never exercises something says nothing about it. Names are those of `Trace`.
  */
 import * as Actions from "./actions.ts"
+import { actions as directActions } from "./directActions.ts"
 import { actions as packetActions } from "./packetTraffic.ts"
 import { actions as sessionActions } from "./sessionActions.ts"
 
 export const faults: ReadonlyArray<string> = [
   ...packetActions.map(({ name }) => name),
   ...sessionActions.map(({ name }) => name),
+  ...directActions.map(({ name }) => name),
   ...Actions.faults.map(({ name }) => name)
 ]
 
@@ -74,7 +76,15 @@ export const transitions: ReadonlyArray<string> = [
   "window grown",
   "credit came early",
   "late frame ignored",
-  "pong"
+  "pong",
+  "direct stream dialled",
+  "direct stream accepted",
+  "direct attempt NotReached",
+  "direct caller Unexpected",
+  "direct caller Expired",
+  "direct caller Replayed",
+  "sessions direct",
+  "relays parked"
 ]
 
 export const recoveries: ReadonlyArray<string> = [
@@ -95,5 +105,10 @@ export const recoveries: ReadonlyArray<string> = [
   "frame sent again",
   "frame received again",
   "peer met again",
+  "sessions relayed",
+  "relays woken by us",
+  "relays woken by peer",
+  "direct way open again",
+  "direct stream thawed",
   "settled"
 ]

@@ -12,6 +12,8 @@ import * as Stream from "effect/Stream"
 import * as CausewayLive from "../../layers/CausewayLive.ts"
 import { toHex } from "../../schema/Bytes.ts"
 import { Causeway, type Peer } from "../../services/Causeway.ts"
+import type { DirectLinks } from "../../services/DirectLinks.ts"
+import { type DirectNumbers, DirectSettings } from "../../services/DirectSettings.ts"
 import { NetCrypto } from "../../services/NetCrypto.ts"
 import type { SessionError } from "../../services/SessionError.ts"
 import { type SessionNumbers, SessionSettings } from "../../services/SessionSettings.ts"
@@ -35,6 +37,9 @@ export interface SessionProgramOptions {
   readonly trace: Trace
   readonly dice: Dice
   readonly numbers: SessionNumbers
+  /** Undefined: there are no direct links. */
+  readonly direct: ((machine: Machine) => Layer.Layer<DirectLinks>) | undefined
+  readonly directNumbers: DirectNumbers
   readonly nameOf: (identity: string) => string
   readonly links: Set<WatchedLinks.WatchedLink>
   readonly peace: Deferred.Deferred<void>
@@ -64,9 +69,10 @@ interface Held extends KnownPeer {
 
 export const start = Effect.fnUntraced(function*(
   options: SessionProgramOptions,
-  { callees, context, incarnation, name }: Machine
+  machine: Machine
 ): Effect.fn.Return<RunningProgram, never, Scope.Scope> {
   const { dice, links, numbers, peace, peers, sessions, trace } = options
+  const { callees, context, incarnation, name } = machine
   const scope = yield* Effect.scope
   const known = new Map<string, Held>()
   const netCrypto = WatchedLinks.watch(Context.get(context, NetCrypto), {
@@ -79,7 +85,9 @@ export const start = Effect.fnUntraced(function*(
   const built = yield* Layer.build(CausewayLive.layer.pipe(
     Layer.provide(Layer.succeed(NetCrypto, netCrypto)),
     Layer.provide(Layer.succeedContext(context)),
+    Layer.provide(options.direct?.(machine) ?? Layer.empty),
     Layer.provide(Layer.succeed(SessionSettings, numbers)),
+    Layer.provide(Layer.succeed(DirectSettings, options.directNumbers)),
     Layer.fresh
   ))
   const causeway = Context.get(built, Causeway)
@@ -202,7 +210,7 @@ export const start = Effect.fnUntraced(function*(
     peers.add(held)
     yield* Scope.addFinalizer(calls, Effect.sync(() => peers.delete(held)))
     yield* fork(calls, Effect.ignore(Effect.forever(accept)))
-    const links = Stream.runForEach(peer.links, ({ _tag }) => Effect.sync(() => sessions.onLink(relation, _tag)))
+    const links = Stream.runForEach(peer.links, (state) => Effect.sync(() => sessions.onLink(relation, state)))
     yield* fork(calls, links)
     const watch = Effect.flatMap(peer.closed, ({ reason }) => {
       if (known.get(peerName) === held) known.delete(peerName)

@@ -1,16 +1,19 @@
 /** Worlds of peers with sessions: `Causeway` on every node, judged by `Sessions`. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { DirectSettings } from "../../services/DirectSettings.ts"
 import { type SessionNumbers, SessionSettings } from "../../services/SessionSettings.ts"
 import { on } from "./Action.ts"
 import type { Dice } from "./Dice.ts"
+import { actions as directActions } from "./directActions.ts"
 import { actions } from "./sessionActions.ts"
 import * as Budget from "./sessionBudget.ts"
 import { isFinished, nameOf, type Relation, type SessionEnd, stateOf } from "./SessionEnd.ts"
 import * as Plans from "./sessionPlans.ts"
 import * as SessionProgram from "./sessionProgram.ts"
 import { Sessions } from "./Sessions.ts"
-import type { Pair, Traffic } from "./Traffic.ts"
+import * as SimulatedDirect from "./simulatedDirect.ts"
+import type { Machine, Pair, Traffic } from "./Traffic.ts"
 import type { WatchedLink } from "./watchedLinks.ts"
 import type { WorldBasis } from "./World.ts"
 
@@ -57,6 +60,12 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
   })
   const links = new Set<WatchedLink>()
   const peers = new Set<SessionProgram.KnownPeer>()
+  const attempts: Array<SimulatedDirect.UsedAttempt> = []
+  const directNumbers = SimulatedDirect.numbersOf(dice, yield* DirectSettings)
+  const directOptions = { network: basis.network, trace, nameOf: basis.nameOf, attempts }
+  const direct = basis.hasDirect
+    ? (machine: Machine) => SimulatedDirect.layer(directOptions, machine)
+    : undefined
   const peace = yield* Deferred.make<void>()
   const probes = new Map<string, Probe>()
   // Looks at pairs that are well but for sessions that are over and not forgotten.
@@ -101,10 +110,13 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
   })
 
   return {
-    actions: on({ dice, links, peers, sessions }, actions),
+    actions: [
+      ...on({ dice, links, peers, sessions }, actions),
+      ...on({ hasDirect: basis.hasDirect, peers, sessions, attempts }, directActions)
+    ],
     start: (machine) =>
       SessionProgram.start(
-        { sessions, trace, dice, numbers, nameOf: basis.nameOf, links, peace, peers, violate },
+        { sessions, trace, dice, numbers, direct, directNumbers, nameOf: basis.nameOf, links, peace, peers, violate },
         machine
       ),
     endsSlowly: true,
@@ -112,6 +124,7 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
     checkBudget: () => Budget.check(sessions.ends, numbers, violate),
     release: () => {
       for (const link of links) link.catchUp()
+      for (const { relation } of peers) Effect.runSync(relation.handle.setPolicy("auto"))
       Deferred.doneUnsafe(peace, Effect.void)
     },
     isWell,

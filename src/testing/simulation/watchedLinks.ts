@@ -116,6 +116,10 @@ const watchOne = (
           if (isLagging) waiting.push(packet)
           else deliver(packet)
         },
+        onWoken: (by) => {
+          trace.count(`relays woken by ${by}`, `${node} ${peer}`)
+          given.onWoken?.(by)
+        },
         onClosed: (error) => {
           trace.count(`link ended ${error.reason._tag}`, `${node} ${peer}`)
           links.delete(link)
@@ -133,7 +137,11 @@ const watchOne = (
     paths: () => connection.paths(),
     // Whoever is told that there is no connection any more would ask the next one, which is not known while this one lags.
     probe: Effect.suspend(() => ended === undefined ? connection.probe : Effect.never),
-    park: () => connection.park(),
+    park: () => {
+      const isParked = connection.park()
+      if (isParked) trace.count("relays parked", `${node} ${peer}`)
+      return isParked
+    },
     wake: () => connection.wake(),
     parked: () => connection.parked(),
     nextPacketNumber: () => connection.nextPacketNumber()
