@@ -196,7 +196,8 @@ describe("a connection that is parked", () => {
 
   it.effect("lossy packets and probes are refused, a kill packet ends it", () =>
     Effect.gen(function*() {
-      const { atA, atB, wire } = yield* asleep()
+      const { atA, atB, pathA, wire } = yield* asleep({ homeless: [] })
+      assert.notStrictEqual(pathA.carrier(), 0)
       const before = wire.count.sent
       assert.isFalse(atA.connection.sendLossy(Uint8Array.of(200)))
       const ways = yield* atA.connection.probe
@@ -271,14 +272,44 @@ describe("a connection that is woken", () => {
   it.effect("T30, T32: one side wakes, and the other is on a relay: both are awake half a second later, told once each", () =>
     Effect.gen(function*() {
       const world = yield* asleep()
+      const before = world.wire.log.length
       world.atA.connection.wake()
       assert.deepStrictEqual([world.atA.connection.parked(), world.pathA.isAsleep], ["waking", false])
       assert.isFalse(world.atA.connection.park())
       const took = yield* until(() => world.atA.woken.length > 0, 500, "waking")
       assert.isAtMost(took, 120)
       assert.deepStrictEqual([world.atA.woken, world.atB.woken], [["us"], ["peer"]])
+      // The packets of the session are enough; its standbys are probed again later.
+      const kinds = () => world.wire.log.slice(before).map(({ bytes }) => bytes[0])
+      assert.deepStrictEqual([...new Set(kinds())], [27])
       yield* works(world, "awake")
       assert.deepStrictEqual([world.atA.woken, world.atB.woken], [["us"], ["peer"]])
+      assert.include(kinds(), 24)
+    }))
+
+  it.effect("T30: a peer that has just parked, and is still in its grace, answers the first question", () =>
+    Effect.gen(function*() {
+      const world = yield* connected()
+      // An idle peer does not answer signs of life for ever.
+      yield* TestClock.adjust(20_000)
+      assert.isTrue(world.atA.connection.park() && world.atB.connection.park())
+      yield* TestClock.adjust(300)
+      world.atA.connection.wake()
+      assert.isAtMost(yield* until(() => world.atA.woken.length > 0, 500, "the answer"), 15)
+      yield* TestClock.adjust(5_000)
+      yield* works(world, "in the grace")
+    }))
+
+  it.effect("T30: found only out of band, over a relay that is not tied to the peer: the first question is answered at once", () =>
+    Effect.gen(function*() {
+      const world = yield* asleep({ homeless: [] })
+      world.wire.outOfBandOnly = true
+      world.pathB.tied.clear()
+      world.wire.refresh()
+      yield* TestClock.adjust(10)
+      world.atA.connection.wake()
+      assert.isAtMost(yield* until(() => world.atA.woken.length > 0, 500, "out of band"), 15)
+      yield* works(world, "out of band")
     }))
 
   it.effect("T30: trySend wakes by itself, and what it took arrives", () =>
@@ -368,9 +399,9 @@ describe("a connection that is woken", () => {
       const { a, atA, atB, b, wire } = world
       wire.fate = ({ from }) => from === b.at.id ? "lose" : "deliver"
       const before = wire.log.length
-      atA.connection.wake()
+      atA.connection.trySend(numbered(1))
       yield* TestClock.adjust(1_900)
-      assert.strictEqual(atA.connection.parked(), "waking")
+      assert.deepStrictEqual([atA.connection.parked(), world.pathA.moves], ["waking", 0])
       wire.fate = () => "deliver"
       yield* until(() => atA.connection.parked() === "awake", 600, "answers")
       yield* works(world, "answers")

@@ -185,8 +185,8 @@ export class FakeWire {
   }
 
   /** Brings every path up to date with who has tied what. Peers learn of it one millisecond later, as from a relay. */
-  refresh(after = 1): void {
-    this.schedule(after, () => {
+  refresh(): void {
+    this.schedule(1, () => {
       for (const node of this.nodes.values()) for (const path of [...node.paths.values()]) path.refresh()
     })
   }
@@ -248,7 +248,7 @@ export class WireNode {
 
   /** Whether it is connected to a relay, or would be if this path were all that it had. */
   isOn(relay: number, path: WirePath | undefined): boolean {
-    return this.up.has(relay) && (this.home.has(relay) || path?.isAsleep === false)
+    return this.up.has(relay) && (this.home.has(relay) || path?.isDialled === true)
   }
 
   receive(transit: Transit): void {
@@ -389,14 +389,20 @@ export class WirePath implements PeerPath {
   }
 
   isAsleep = false
-  /** Relays that are left are left at once; those that are needed again take a moment. */
+  /** Whether the node is connected to the relays that it keeps for this path: they are left at once, and take a moment to come back. */
+  isDialled = true
   readonly sleep = (): void => {
     this.isAsleep = true
+    this.isDialled = false
     this.#wire.refresh()
   }
   readonly wake = (): void => {
     this.isAsleep = false
-    this.#wire.refresh(this.#wire.dialTime)
+    this.#wire.schedule(this.#wire.dialTime, () => {
+      this.isDialled = !this.isAsleep
+      this.#wire.refresh()
+      if (this.active === undefined) this.events.onWritable()
+    })
   }
 
   readonly heard = (route: ReplyRoute): void => {

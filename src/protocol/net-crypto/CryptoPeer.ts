@@ -139,7 +139,7 @@ export class CryptoPeer implements PeerPathEvents {
 
   onWritable(): void {
     const now = this.#host.now()
-    this.#current?.pump(now)
+    this.#rest.onWritable(now)
     // A first try that found no relay need not wait any longer.
     for (const offer of [this.#attempt, this.#candidate?.offer]) if (offer?.tries === 0) offer.nextAt = now
     this.#repeat(now)

@@ -64,6 +64,11 @@ export class Parking {
     return this.state === "waking" && now >= this.#askAt
   }
 
+  /** Whether the peer is being woken, and no relay has taken a question yet. */
+  get isUnasked(): boolean {
+    return this.state === "waking" && this.#asks === 0
+  }
+
   /** Whether the peer has been asked over one relay, and has not answered: from then on it is asked over all. */
   get isRepeating(): boolean {
     return this.#asks > 0

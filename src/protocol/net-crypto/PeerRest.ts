@@ -41,6 +41,13 @@ export class PeerRest {
     else path.wake()
   }
 
+  /** The path takes packets again, or (out of band) for the first time since it woke: then the peer is asked at once. */
+  onWritable(now: number): void {
+    const { current } = this.#parts
+    if (current?.parking.isUnasked === true) current.sendRequest(now)
+    current?.pump(now)
+  }
+
   onWaking(session: CryptoSession): void {
     this.settlePath()
     const now = this.#host.now()
