@@ -6,9 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { offered, toDial } from "../protocol/direct/directEndpoints.ts"
 import { derive, type DirectKeys, pskIdentityOf, pskOf, wipeKeys } from "../protocol/direct/directKeys.ts"
 import { type Expected, ExpectedConnections } from "../protocol/direct/ExpectedConnections.ts"
@@ -29,11 +27,9 @@ import { type Appointment, DirectCalls } from "./directCalls.ts"
 import { dial, type DialOptions } from "./directDial.ts"
 import { DirectGroup, type GroupPeer } from "./directGroup.ts"
 import { Meeting } from "./directMeeting.ts"
+import { DirectRejections } from "./directRejections.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import * as Waiters from "./waitUntil.ts"
-
-/** Rejections that a reader may fall behind by. */
-const maxRejections = 256
 
 export interface DirectLinksOptions {
   /** Where to be called at; port 0 takes a free port. Without it, and as a client (`NodeSettings`), we only dial. */
@@ -55,7 +51,7 @@ export const layer = (
       const numbers = yield* DirectSettings
       const { identity } = yield* Identity
       const now = monotonicMillis(yield* Clock.Clock)
-      const rejected = yield* PubSub.sliding<DirectError>(maxRejections)
+      const rejections = new DirectRejections()
       const changed = Waiters.make()
       let isOver = false
 
@@ -86,7 +82,7 @@ export const layer = (
         expected,
         group,
         now,
-        onRejected: (error) => PubSub.publishUnsafe(rejected, error)
+        onRejected: rejections.publish
       })
       // A client is not called (row M03).
       const listen = (yield* NodeSettings).role === "client" ? undefined : options.listen
@@ -196,7 +192,7 @@ export const layer = (
 
       return DirectLinks.of({
         endpoints,
-        rejections: Stream.fromPubSub(rejected),
+        rejections: rejections.stream,
         expect: Effect.fn("DirectLinks.expect")(function*(announcement) {
           yield* announce(announcement)
         }),

@@ -72,13 +72,18 @@ const dialOne = (
   const { meeting, numbers, onFailed, secret, transport } = options
   const { waiters } = meeting.options
   const where = formatHostPort(endpoint)
+  const failed = (what: string) =>
+    Effect.sync(() => {
+      onFailed(what)
+      return undefined
+    })
   return Effect.gen(function*() {
     const stream = yield* transport.connect(endpoint, secret).pipe(
       Effect.timeoutOrElse({
         duration: numbers.dialTimeout,
-        orElse: () => Effect.sync(() => onFailed(`${where} did not answer within ${numbers.dialTimeout} ms`))
+        orElse: () => failed(`${where} did not answer within ${numbers.dialTimeout} ms`)
       }),
-      Effect.catchTag("TransportError", (error) => Effect.sync(() => onFailed(`${where} ${error.message}`))),
+      Effect.catchTag("TransportError", (error) => failed(`${where} ${error.message}`)),
       Effect.raceFirst(decided(meeting, streamId))
     )
     if (stream === undefined) return

@@ -7,10 +7,12 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import * as DirectLinksLive from "../../src/layers/DirectLinksLive.ts"
 import * as ToxCryptoWasm from "../../src/layers/ToxCryptoWasm.ts"
 import { derive, type DirectKeys, pskIdentityOf, pskOf } from "../../src/protocol/direct/directKeys.ts"
 import { type PublicKey, toHex } from "../../src/schema/Bytes.ts"
+import { DirectHello, directRoles } from "../../src/schema/DirectPacket.ts"
 import type { IpEndpoint } from "../../src/schema/IpEndpoint.ts"
 import type { DirectError } from "../../src/services/DirectError.ts"
 import { type DirectLink, DirectLinks } from "../../src/services/DirectLinks.ts"
@@ -145,3 +147,59 @@ export const begin = (link: DirectLink): void => {
 /** The network, the cryptography, and a scope. */
 export const inNetwork = <A, E>(body: Effect.Effect<A, E, MemoryNetwork | ToxCrypto | Scope.Scope>) =>
   Effect.provide(Effect.scoped(body), [RelayTransportMemory.network(), ToxCryptoWasm.layer])
+
+/** Calls by hand: what came of it, while the scope lasts. */
+export const callByHand = Effect.fnUntraced(function*(
+  from: DirectNode,
+  to: DirectNode,
+  secret: { readonly pskIdentity: string; readonly psk: Uint8Array },
+  hello?: Uint8Array
+) {
+  const stream = yield* from.transport.connect(to.endpoint, secret)
+  const seen = watch(stream)
+  if (hello !== undefined) stream.write([hello])
+  yield* TestClock.adjust(1)
+  return { stream, seen }
+})
+
+/** A hello as `dialler` would say it; the fields of a bad one differ. */
+export const helloOf = (
+  dialler: DirectNode,
+  attempt: Uint8Array,
+  fields: Partial<Omit<DirectHello, "_tag">> = {}
+): Uint8Array =>
+  DirectHello.encode(
+    DirectHello.make({
+      identityKey: dialler.key,
+      attempt,
+      role: directRoles.dialler,
+      streamId: 0,
+      streams: 1,
+      ...fields
+    })
+  )
+
+/** Both meet for an attempt that `greater` announced, at the same time. */
+export const meetBoth = Effect.fnUntraced(function*(
+  greater: DirectNode,
+  lower: DirectNode,
+  attempt: Uint8Array,
+  endpoints: { readonly ofGreater?: ReadonlyArray<IpEndpoint>; readonly ofLower?: ReadonlyArray<IpEndpoint> } = {}
+) {
+  const { ofGreater = [greater.endpoint], ofLower = [lower.endpoint] } = endpoints
+  yield* greater.links.expect({ identityKey: lower.key, attempt, announcedBy: "us" })
+  yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })
+  const lowers = yield* lower.links.meet({
+    identityKey: greater.key,
+    attempt,
+    endpoints: ofGreater,
+    announcedBy: "peer"
+  }).pipe(Effect.forkScoped({ startImmediately: true }))
+  const greaters = yield* greater.links.meet({
+    identityKey: lower.key,
+    attempt,
+    endpoints: ofLower,
+    announcedBy: "us"
+  }).pipe(Effect.tap((link) => Effect.sync(() => begin(link))), Effect.forkScoped({ startImmediately: true }))
+  return { greater: greaters, lower: lowers }
+})
