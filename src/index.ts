@@ -99,7 +99,7 @@ export { SessionError, SessionErrorReason } from "./services/SessionError.ts"
 export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
 
 // Settings
-export { type DirectNumbers, DirectSettings, type PathPolicy } from "./services/DirectSettings.ts"
+export { type DirectNumbers, DirectSettings, directSettingsConfig, type PathPolicy } from "./services/DirectSettings.ts"
 export { type NetCryptoNumbers, NetCryptoSettings, NetCryptoSettingsInvalid } from "./services/NetCryptoSettings.ts"
 export { type NodeNumbers, type NodeRole, NodeSettings, nodeSettingsConfig } from "./services/NodeSettings.ts"
 export { type RegistryNumbers, RegistrySettings, RegistrySettingsInvalid } from "./services/RegistrySettings.ts"

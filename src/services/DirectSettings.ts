@@ -1,4 +1,6 @@
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Schema from "effect/Schema"
 
 /** Which links may carry the sessions with a peer. */
 export type PathPolicy =
@@ -50,28 +52,69 @@ export interface DirectNumbers {
   readonly addressInterval: number
 }
 
+const defaults: DirectNumbers = {
+  policy: "auto",
+  parallelism: 1,
+  handshakeTimeout: 5_000,
+  dialTimeout: 5_000,
+  attemptTimeout: 10_000,
+  lowerDialDelay: 3_000,
+  expectationLifetime: 20_000,
+  maxExpectations: 1_024,
+  maxExpectationsPerPeer: 4,
+  maxPendingHandshakes: 256,
+  maxPendingPerAddress: 16,
+  directRetryMin: 1_000,
+  directRetryMax: 60_000,
+  stallTimeout: 400,
+  idleProbeInterval: 5_000,
+  quietPeriod: 5_000,
+  wakeTimeout: 2_000,
+  warmRelay: false,
+  allowPrivate: false,
+  addressInterval: 5_000
+}
+
 /** Settings of direct links; the defaults are the design's. */
 export const DirectSettings = Context.Reference<DirectNumbers>("causeway/services/DirectSettings", {
-  defaultValue: () => ({
-    policy: "auto",
-    parallelism: 1,
-    handshakeTimeout: 5_000,
-    dialTimeout: 5_000,
-    attemptTimeout: 10_000,
-    lowerDialDelay: 3_000,
-    expectationLifetime: 20_000,
-    maxExpectations: 1_024,
-    maxExpectationsPerPeer: 4,
-    maxPendingHandshakes: 256,
-    maxPendingPerAddress: 16,
-    directRetryMin: 1_000,
-    directRetryMax: 60_000,
-    stallTimeout: 400,
-    idleProbeInterval: 5_000,
-    quietPeriod: 5_000,
-    wakeTimeout: 2_000,
-    warmRelay: false,
-    allowPrivate: false,
-    addressInterval: 5_000
-  })
+  defaultValue: () => defaults
+})
+
+type NumberName = { [K in keyof DirectNumbers]: DirectNumbers[K] extends number ? K : never }[keyof DirectNumbers]
+
+/** `directRetryMax` is `CAUSEWAY_DIRECT_RETRY_MAX`, `stallTimeout` is `CAUSEWAY_DIRECT_STALL_TIMEOUT`. */
+const variable = (name: keyof DirectNumbers): string =>
+  `CAUSEWAY_DIRECT_${name.replace(/^direct/, "").replace(/(?<=.)[A-Z]/g, "_$&").toUpperCase()}`
+
+/** A whole number; the longest time that a timer can wait is the most for all of them. */
+const number = (name: NumberName, minimum = 1, maximum = 2_147_483_647) =>
+  Config.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })), variable(name)).pipe(
+    Config.withDefault(defaults[name])
+  )
+
+const flag = (name: "warmRelay" | "allowPrivate") =>
+  Config.Boolean(variable(name)).pipe(Config.withDefault(defaults[name]))
+
+/** The same out of `CAUSEWAY_DIRECT_POLICY`, `CAUSEWAY_DIRECT_RETRY_MAX` (milliseconds) and so on, for those that are set. */
+export const directSettingsConfig: Config.Config<DirectNumbers> = Config.all({
+  policy: Config.Literals(["auto", "relayed", "direct"], variable("policy")).pipe(Config.withDefault(defaults.policy)),
+  parallelism: number("parallelism", 1, 64),
+  handshakeTimeout: number("handshakeTimeout"),
+  dialTimeout: number("dialTimeout"),
+  attemptTimeout: number("attemptTimeout"),
+  lowerDialDelay: number("lowerDialDelay", 0),
+  expectationLifetime: number("expectationLifetime"),
+  maxExpectations: number("maxExpectations"),
+  maxExpectationsPerPeer: number("maxExpectationsPerPeer"),
+  maxPendingHandshakes: number("maxPendingHandshakes"),
+  maxPendingPerAddress: number("maxPendingPerAddress"),
+  directRetryMin: number("directRetryMin"),
+  directRetryMax: number("directRetryMax"),
+  stallTimeout: number("stallTimeout"),
+  idleProbeInterval: number("idleProbeInterval"),
+  quietPeriod: number("quietPeriod", 0),
+  wakeTimeout: number("wakeTimeout"),
+  warmRelay: flag("warmRelay"),
+  allowPrivate: flag("allowPrivate"),
+  addressInterval: number("addressInterval")
 })
