@@ -21,7 +21,7 @@ export interface SessionNumbers {
   readonly initialWindow: number
   readonly maxWindow: number
   readonly windowBudget: number
-  /** Consumed bytes after which the peer gets new credit at once, and how long it may wait for less. */
+  /** Consumed bytes after which the peer gets new credit at once (an eighth of a larger window), and how long it may wait for less. */
   readonly creditStep: number
   readonly creditInterval: number
   /** Written bytes of one session that may wait for the link; more is back-pressure. */

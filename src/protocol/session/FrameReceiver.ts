@@ -14,9 +14,12 @@ export type CreditNeed = "none" | "later" | "now"
 /** What it needs to know of its surroundings. Bytes. */
 export interface ReceiverSurroundings extends WindowSurroundings {
   readonly maxWindow: number
-  /** Consumed bytes after which a Credit goes at once. */
+  /** Consumed bytes after which a Credit goes at once, unless the window is so large that it can wait for more. */
   readonly creditStep: number
 }
+
+/** The part of a large window after which a Credit goes at once: seldom, and long before the sender has to wait for it. */
+const creditPart = 1 / 8
 
 export class FrameReceiver {
   /** Numbered frames received. */
@@ -104,7 +107,9 @@ export class FrameReceiver {
   get need(): CreditNeed {
     const opened = this.closed ? 0 : this.consumedCost + this.window.size - this.granted
     if (this.received === this.told && opened <= 0 && !this.urgent) return "none"
-    return this.urgent || opened >= Math.min(this.around.creditStep, this.window.size / 2) ? "now" : "later"
+    const { size } = this.window
+    const step = Math.min(Math.max(this.around.creditStep, size * creditPart), size / 2)
+    return this.urgent || opened >= step ? "now" : "later"
   }
 
   /** The contents of the next Credit, which counts as told. */

@@ -143,7 +143,7 @@ describe("SessionMux", () => {
   })
 
   it("sends Credit every 64 KiB consumed at once, and for less within the credit interval", () => {
-    const { a, atA, atB, b, settle } = opened({ initialWindow: 1024 * 1024 })
+    const { a, atA, atB, b, settle } = opened({ initialWindow: 512 * 1024 })
     write(a, atA, new Uint8Array(30_000))
     a.end.deliver()
     assert.isTrue(b.creditLater)
@@ -157,6 +157,16 @@ describe("SessionMux", () => {
     a.end.deliver()
     take(b, atB)
     assert.strictEqual(b.end.queue.length, 1)
+  })
+
+  it("sends Credit at once for an eighth of a larger window", () => {
+    const { a, atA, atB, b } = opened({ initialWindow: 1024 * 1024 })
+    for (const [size, credits] of [[120_000, 0], [20_000, 1]] as const) {
+      write(a, atA, new Uint8Array(size))
+      a.end.deliver()
+      take(b, atB)
+      assert.strictEqual(b.end.queue.length, credits)
+    }
   })
 
   it("acknowledges although it has bytes to send all the time", () => {
