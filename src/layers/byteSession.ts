@@ -1,5 +1,5 @@
 /** Sessions of bytes: values of 0x0C without boundaries. */
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
@@ -12,7 +12,7 @@ import { SessionHandle } from "./sessionHandle.ts"
 const bytesDescriptor = 0x0c
 
 export class ByteSessionHandle extends SessionHandle implements ByteSession {
-  get read(): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, SessionError> {
+  get read(): Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, SessionError> {
     return this.pull(() => this.take())
   }
 
@@ -24,7 +24,7 @@ export class ByteSessionHandle extends SessionHandle implements ByteSession {
     return this.whenRoom(() => this.state.write(chunks instanceof Uint8Array ? [chunks] : chunks))
   }
 
-  private take(): [Uint8Array, ...Array<Uint8Array>] | SessionError | undefined {
+  private take(): Arr.NonEmptyReadonlyArray<Uint8Array> | SessionError | undefined {
     const { identityKey, mux } = this.owner
     const chunks: Array<Uint8Array> = []
     let cost = 0
@@ -38,11 +38,10 @@ export class ByteSessionHandle extends SessionHandle implements ByteSession {
       const { payload, size } = value
       if (size === 0) continue
       if (payload instanceof Uint8Array) chunks.push(payload)
-      else chunks.push(...payload)
+      else for (const piece of payload) chunks.push(piece)
     }
     this.state.consume(cost)
-    const [first, ...others] = chunks
-    if (first !== undefined) return [first, ...others]
+    if (Arr.isArrayNonEmpty(chunks)) return chunks
     // Frames without bytes give the reader nothing, but their credit is owed all the same.
     if (cost > 0) mux.touch(this.state)
     return undefined

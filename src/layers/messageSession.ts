@@ -1,5 +1,5 @@
 /** Sessions of messages: one value each. */
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
@@ -44,7 +44,7 @@ export class MessageSessionHandle<A> extends SessionHandle implements MessageSes
     })
   }
 
-  get receive(): Pull.Pull<NonEmptyReadonlyArray<A>, SessionError> {
+  get receive(): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, SessionError> {
     const messages = this.pull(() => this.take())
     const afterMs = this.#receiveTimeout
     if (afterMs === undefined) return messages
@@ -59,7 +59,7 @@ export class MessageSessionHandle<A> extends SessionHandle implements MessageSes
   }
 
   /** Messages before one that does not fit still count; the next call tells of the end. */
-  private take(): [A, ...Array<A>] | SessionError | undefined {
+  private take(): Arr.NonEmptyReadonlyArray<A> | SessionError | undefined {
     const messages: Array<A> = []
     let cost = 0
     for (let value = this.state.take(); value !== undefined; value = this.state.take()) {
@@ -73,8 +73,7 @@ export class MessageSessionHandle<A> extends SessionHandle implements MessageSes
       messages.push(decoded.success)
     }
     this.state.consume(cost)
-    const [first, ...others] = messages
-    return first === undefined ? undefined : [first, ...others]
+    return Arr.isArrayNonEmpty(messages) ? messages : undefined
   }
 
   private sizeProblem(value: EncodedValue): string | undefined {

@@ -91,6 +91,7 @@ export class SessionFrameReader {
     this.head.set(chunk.subarray(at, at + this.headLength))
     if (available < header) return chunk.length
     this.missing = size - available
+    this.pieces.begin(size - header)
     this.pieces.push(chunk.subarray(at + header))
     return chunk.length
   }
@@ -102,13 +103,14 @@ export class SessionFrameReader {
     if (typeof size !== "number") return size
     if (this.headLength < this.headerFrom(this.head, 0, this.headLength)) return at + 1
     this.missing = size - this.headLength
+    this.pieces.begin(this.missing)
     return this.missing > 0 ? at + 1 : this.giveHeld() ?? at + 1
   }
 
   /** Within a payload: what there is of it. */
   private payload(chunk: Uint8Array, at: number): number | SessionFrameInvalid {
     const end = Math.min(chunk.length, at + this.missing)
-    this.pieces.push(chunk.subarray(at, end))
+    this.pieces.push(at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end))
     this.missing -= end - at
     return this.missing > 0 ? end : this.giveHeld() ?? end
   }
@@ -147,10 +149,13 @@ export class SessionFrameReader {
   private giveHeld(): SessionFrameInvalid | undefined {
     const { head, headLength } = this
     const descriptor = head[descriptorOffset] ?? 0
-    const payload = this.pieces.take()
+    const pieces = this.pieces.take()
     this.forget()
-    if (isValueDescriptor(descriptor)) return this.giveValue(head, 0, headLength, payload)
-    return this.giveControl(joined([head.slice(0, headLength), ...payload]), descriptor)
+    if (isValueDescriptor(descriptor)) {
+      const [only] = pieces
+      return this.giveValue(head, 0, headLength, only !== undefined && pieces.length === 1 ? only : pieces)
+    }
+    return this.giveControl(joined([head.slice(0, headLength), ...pieces]), descriptor)
   }
 
   /** `header`: bytes of the header at `at`. */

@@ -5,24 +5,31 @@
  * Credit counts bytes of whole value frames; control frames are numbered like them but cost nothing, so that a Close never waits for a
  * reader. A frame may go while credit is above zero, which overdraws by one frame at most (design, "Credit").
  */
-import { prefixedHeaderSize } from "../../schema/SessionFrame.ts"
+import { type Payload, payloadLength } from "../../schema/Payload.ts"
+import { frameHeaderSize, prefixedHeaderSize } from "../../schema/SessionFrame.ts"
 import { ByteQueue } from "./ByteQueue.ts"
 import { Fifo } from "./Fifo.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
 
 const bytesDescriptor = 0x0c
-const nothing: ReadonlyArray<Uint8Array> = []
+/** In place of a descriptor: the frame is there as it goes on the link, header included. */
+const encoded = -1
 
 /** Frames kept until they are received, however small they are: each costs more memory than its bytes. */
 const maxRetained = 32_768
 
+/** Where headers are put together: the link copies them at once. */
+const heads = { plain: new Uint8Array(frameHeaderSize), prefixed: new Uint8Array(prefixedHeaderSize) }
+
 /**
- * One numbered frame. `cost`: bytes of credit, 0 for control frames; `payload`: bytes that the application counts; `queued`: what it
- * counts for while it waits.
+ * One numbered frame: a value, whose header is made when it goes, or a control frame. There may be many, so each is one object. `length`
+ * is the u32 of the header, undefined where there is none; `cost`: bytes of credit, 0 for control frames; `payload`: bytes that the
+ * application counts; `queued`: what it counts for while it waits.
  */
 interface OutFrame {
-  readonly head: Uint8Array
-  readonly parts: ReadonlyArray<Uint8Array>
+  readonly descriptor: number
+  readonly length: number | undefined
+  readonly bytes: Payload
   readonly cost: number
   readonly payload: number
   readonly queued: number
@@ -92,18 +99,17 @@ export class FrameSender {
     this.queuedBytes += this.bytes.length - before
   }
 
-  /** Queues one value frame: its header, then its payload, which then belongs to the session. */
-  writeValue(head: Uint8Array, payload: Uint8Array): void {
-    const parts = payload.length === 0 ? nothing : [payload]
-    const cost = head.length + payload.length
-    this.waiting.push({ head, parts, cost, payload: payload.length, queued: cost })
+  /** Queues one value. `length`: the u32 of its header, undefined where there is none. The payload then belongs to the session. */
+  writeValue(descriptor: number, length: number | undefined, payload: Uint8Array): void {
+    const cost = (length === undefined ? frameHeaderSize : prefixedHeaderSize) + payload.length
+    this.waiting.push({ descriptor, length, bytes: payload, cost, payload: payload.length, queued: cost })
     this.writtenBytes += payload.length
     this.queuedBytes += cost
   }
 
   /** Queues a numbered control frame behind the messages, and before the bytes, that wait. */
   control(frame: Uint8Array): void {
-    this.waiting.push({ head: frame, parts: nothing, cost: 0, payload: 0, queued: 0 })
+    this.waiting.push({ descriptor: encoded, length: undefined, bytes: frame, cost: 0, payload: 0, queued: 0 })
   }
 
   /** Forgets what was never sent. */
@@ -134,14 +140,12 @@ export class FrameSender {
     }
     if (frame === undefined) throw new Error("a frame that was not received is gone")
     this.next++
-    link.push(frame.head)
-    let size = frame.head.length
-    for (const part of frame.parts) {
-      link.push(part)
-      size += part.length
-    }
+    const { bytes } = frame
+    if (frame.descriptor !== encoded) link.push(this.header(frame.descriptor, frame.length))
+    if (bytes instanceof Uint8Array) link.push(bytes)
+    else for (const part of bytes) link.push(part)
     this.letGo()
-    return size
+    return frame.descriptor === encoded ? payloadLength(bytes) : frame.cost
   }
 
   /** Takes the credit of an Open or Accept: cost from the beginning of the session. */
@@ -190,24 +194,26 @@ export class FrameSender {
     const { bytes } = this
     if (bytes === undefined || bytes.length === 0) throw new Error("there is nothing to send")
     const size = Math.min(bytes.length, maxPayload)
-    const head = new Uint8Array(prefixedHeaderSize)
-    writeHeader(head, this.id, bytesDescriptor, size)
     const parts: Array<Uint8Array> = []
     bytes.cut(size, parts)
-    return { head, parts, cost: head.length + size, payload: size, queued: size }
+    const cost = prefixedHeaderSize + size
+    return { descriptor: bytesDescriptor, length: size, bytes: parts, cost, payload: size, queued: size }
   }
-}
 
-/** The header of a value frame; with `length` when the array has room for it. */
-export const writeHeader = (head: Uint8Array, id: number, descriptor: number, length: number): void => {
-  head[0] = id
-  head[1] = id >>> 8
-  head[2] = id >>> 16
-  head[3] = id >>> 24
-  head[4] = descriptor
-  if (head.length < prefixedHeaderSize) return
-  head[5] = length
-  head[6] = length >>> 8
-  head[7] = length >>> 16
-  head[8] = length >>> 24
+  /** The header of a value, until the next one is made. */
+  private header(descriptor: number, length: number | undefined): Uint8Array {
+    const head = length === undefined ? heads.plain : heads.prefixed
+    const { id } = this
+    head[0] = id
+    head[1] = id >>> 8
+    head[2] = id >>> 16
+    head[3] = id >>> 24
+    head[4] = descriptor
+    if (length === undefined) return head
+    head[5] = length
+    head[6] = length >>> 8
+    head[7] = length >>> 16
+    head[8] = length >>> 24
+    return head
+  }
 }

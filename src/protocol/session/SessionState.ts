@@ -8,7 +8,7 @@ import { type Payload, payloadLength } from "../../schema/Payload.ts"
 import * as Frame from "../../schema/SessionFrame.ts"
 import type { DatagramInbox } from "./DatagramInbox.ts"
 import { type CreditNeed, FrameReceiver, type ReceiverSurroundings } from "./FrameReceiver.ts"
-import { FrameSender, writeHeader } from "./FrameSender.ts"
+import { FrameSender } from "./FrameSender.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
 import { SessionCode, type SessionFault } from "./sessionFault.ts"
 import type { InFrame } from "./ValueInbox.ts"
@@ -191,10 +191,7 @@ export class SessionState {
 
   /** Queues one value. `length`: the u32 of its header, undefined where there is none. */
   writeValue(descriptor: number, length: number | undefined, payload: Uint8Array): void {
-    if (!this.mayWrite()) return
-    const head = new Uint8Array(length === undefined ? Frame.frameHeaderSize : Frame.prefixedHeaderSize)
-    writeHeader(head, this.id, descriptor, length ?? 0)
-    this.sender.writeValue(head, payload)
+    if (this.mayWrite()) this.sender.writeValue(descriptor, length, payload)
   }
 
   end(): void {

@@ -36,7 +36,7 @@ describe("FrameSender", () => {
   it("cuts bytes into frames, and sends messages and control frames as they are, in order", () => {
     const sender = new FrameSender(1, 1_000)
     sender.control(control(7))
-    sender.writeValue(Uint8Array.of(1, 0, 0, 0, 0x04), Uint8Array.of(1, 2, 3, 4))
+    sender.writeValue(0x04, undefined, Uint8Array.of(1, 2, 3, 4))
     assert.deepStrictEqual([sender.queuedBytes, sender.writtenBytes], [9, 4])
     assert.deepStrictEqual(writeAll(sender), [hexOf(control(7)), "010000000401020304"])
     sender.write([Uint8Array.of(1, 2), new Uint8Array(0), Uint8Array.of(3, 4, 5)])
@@ -176,7 +176,7 @@ describe("FrameSender", () => {
         const step = (act: string, size: number): void => {
           if (act === "write") sender.write([Uint8Array.from({ length: size }, () => bytes++)])
           else if (act === "value") {
-            sender.writeValue(Uint8Array.of(1, 0, 0, 0, 0x04), Uint8Array.of(size, 1, 1, bytes++))
+            sender.writeValue(0x04, undefined, Uint8Array.of(size, 1, 1, bytes++))
           } else if (act === "control") sender.control(control(size))
           else if (act === "send") { for (let i = 0; i < size && sender.canSend; i++) send() }
           else if (act === "take") got.push(...onTheWay.splice(0, size))
