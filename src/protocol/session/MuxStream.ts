@@ -10,6 +10,8 @@ import type { SessionState } from "./SessionState.ts"
 
 /** Frame bytes put on the link before it is sent (row I20). */
 const batchSize = 32 * 1024
+/** Frame bytes of one turn, at least, while no other session has something to send. */
+const aloneSize = 16 * 1024
 
 /** Batches that were full, and batches in which every session had its turn. */
 export interface BatchCounts {
@@ -109,6 +111,7 @@ export class MuxStream {
       this.pumpAgain = true
       return
     }
+    if (this.isIdle) return
     this.pumping = true
     do {
       this.pumpAgain = false
@@ -169,6 +172,10 @@ export class MuxStream {
     for (const session of this.turns) {
       this.turns.delete(session)
       if (session.hasOutput) size += session.writeNext(this.output)
+      // Nobody waits behind it: small frames go on in the same turn.
+      while (this.turns.size === 0 && size < aloneSize && session.hasOutput && !session.removable) {
+        size += session.writeNext(this.output)
+      }
       this.afterTurn(session)
       if (size >= batchSize) {
         this.batches.fullBatches++
