@@ -69,6 +69,20 @@ export {
 } from "./services/NetCrypto.ts"
 export { type BridgeEvents, NetCryptoBridge } from "./services/NetCryptoBridge.ts"
 export { NodePhase, type Phase } from "./services/NodePhase.ts"
+export {
+  PeerConnectionBuilder,
+  type PeerConnectionProgress,
+  type PeerConnections,
+  type PeerConnectionState,
+  type Reconnector
+} from "./services/PeerConnectionBuilder.ts"
+export {
+  mappedEndpoints,
+  type MappedPort,
+  type MappingProtocol,
+  type MappingState,
+  PortMapping
+} from "./services/PortMapping.ts"
 export { RelayClient, type RelayState } from "./services/RelayClient.ts"
 export { RelayServer, type RelayServerStats } from "./services/RelayServer.ts"
 export {
@@ -94,6 +108,8 @@ export { DirectError, DirectErrorReason } from "./services/DirectError.ts"
 export { IdentityError, IdentityErrorReason } from "./services/IdentityError.ts"
 export { NetCryptoError, NetCryptoErrorReason } from "./services/NetCryptoError.ts"
 export { NodeIsClient } from "./services/NodeSettings.ts"
+export { PeerConnectionError, PeerConnectionErrorReason } from "./services/PeerConnectionError.ts"
+export { PortMapperMissing, PortMappingError, PortMappingErrorReason } from "./services/PortMapping.ts"
 export { RelayError, RelayErrorReason } from "./services/RelayError.ts"
 export { SessionError, SessionErrorReason } from "./services/SessionError.ts"
 export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
@@ -102,6 +118,7 @@ export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
 export { type DirectNumbers, DirectSettings, directSettingsConfig, type PathPolicy } from "./services/DirectSettings.ts"
 export { type NetCryptoNumbers, NetCryptoSettings, NetCryptoSettingsInvalid } from "./services/NetCryptoSettings.ts"
 export { type NodeNumbers, type NodeRole, NodeSettings, nodeSettingsConfig } from "./services/NodeSettings.ts"
+export { type PortMappingNumbers, PortMappingSettings } from "./services/PortMapping.ts"
 export { type RegistryNumbers, RegistrySettings, RegistrySettingsInvalid } from "./services/RegistrySettings.ts"
 export { type RelayServerNumbers, RelayServerSettings } from "./services/RelayServerSettings.ts"
 export { type RelayNumbers, RelaySettings } from "./services/RelaySettings.ts"
@@ -110,11 +127,13 @@ export { type SessionNumbers, SessionSettings } from "./services/SessionSettings
 // Layers that run anywhere
 export * as CausewayLive from "./layers/CausewayLive.ts"
 export * as ConnectionRegistryLive from "./layers/ConnectionRegistryLive.ts"
+export * as DirectLinksLive from "./layers/DirectLinksLive.ts"
 export * as EntropyWebCrypto from "./layers/EntropyWebCrypto.ts"
 export * as IdentityFresh from "./layers/IdentityFresh.ts"
 export * as NetCryptoBridgeLive from "./layers/NetCryptoBridgeLive.ts"
 export * as NetCryptoLive from "./layers/NetCryptoLive.ts"
 export * as NodePhaseLive from "./layers/NodePhaseLive.ts"
+export * as PeerConnectionBuilderLive from "./layers/PeerConnectionBuilderLive.ts"
 export * as RelayClientLive from "./layers/RelayClientLive.ts"
 export * as RelayServerLive from "./layers/RelayServerLive.ts"
 export * as ToxCryptoWasm from "./layers/ToxCryptoWasm.ts"

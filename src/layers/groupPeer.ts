@@ -19,7 +19,7 @@ import { PeerHandle, type PeerRelation } from "./peerHandle.ts"
 import { PeerSessions } from "./peerSessions.ts"
 import * as WaitUntil from "./waitUntil.ts"
 
-/** Milliseconds that a link has to carry sessions for its end not to count as a failure. */
+/** Milliseconds that a link has to last for the first dial after it to go without a pause. */
 const stableAfter = 1_000
 
 /** What all members of a group have in common. */
@@ -218,12 +218,14 @@ export class GroupPeer implements PeerRelation {
 
   /** The peer has to begin on a link in time. */
   #neverUp(link: GroupLink): Effect.Effect<string> {
-    const { helloTimeout } = this.#options.numbers
-    const up = this.#waiters.until(() => link.sessions?.isUp === true ? Effect.void : undefined)
-    return Effect.timeoutOption(up, helloTimeout).pipe(
-      Effect.flatMap((inTime) =>
-        inTime._tag === "Some" ? Effect.never : Effect.succeed(`it did not begin within ${helloTimeout} ms`)
-      )
+    const { helloTimeout, redialPause } = this.#options.numbers
+    return this.#waiters.until(() => link.sessions?.isUp === true ? Effect.void : undefined).pipe(
+      Effect.timeoutOption(helloTimeout),
+      Effect.flatMap((inTime) => {
+        if (inTime._tag === "None") return Effect.succeed(`it did not begin within ${helloTimeout} ms`)
+        this.#pause = redialPause
+        return Effect.never
+      })
     )
   }
 
@@ -255,7 +257,7 @@ export class GroupPeer implements PeerRelation {
     })
   }
 
-  /** None at first and after a link that worked, then longer each time. Half of it is random. */
+  /** None at first and after a link that lasted, a short one after a link that worked, then longer each time. Half of it is random. */
   get #backOff(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { entropy, numbers: { maxRedialPause, redialPause } } = this.#options
