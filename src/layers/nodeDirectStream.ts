@@ -56,17 +56,16 @@ export const make = (
     socket.off("data", onData)
     inbox.abandon(closedHere)
   }
-  const reset = () => {
-    destroy(raw)
-    socket.destroy()
-  }
+  // The TLS socket follows by itself, in a later turn. Until then nothing may touch it: Node 22 and 24 crash when it writes to, or
+  // closes above, a socket that has been reset.
+  const reset = () => destroy(raw)
 
   return {
     stream: {
       ...found,
       handle: (handlers) => inbox.handle(handlers),
       write: (pieces) => {
-        if (!socket.writable) return true
+        if (raw.destroyed || !socket.writable) return true
         // Corked, the pieces go to TLS in one call, which makes one series of full records of them and one write to the system.
         socket.cork()
         for (const piece of pieces) if (piece.length > 0) socket.write(piece)
@@ -75,14 +74,14 @@ export const make = (
       },
       hold: (held) => inbox.hold(held),
       destroy: () => {
-        if (socket.destroyed) return
+        if (raw.destroyed || socket.destroyed) return
         leave()
         reset()
       }
     },
     close: Effect.suspend(() => {
       leave()
-      return endGracefully(socket, reset)
+      return raw.destroyed ? Effect.void : endGracefully(socket, reset)
     })
   }
 }

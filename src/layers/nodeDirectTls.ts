@@ -108,6 +108,9 @@ export const asServer = (raw: Net.Socket, pskOf: (pskIdentity: string) => Uint8A
   }
   const socket = new Tls.TLSSocket(raw, options)
   socket.on("error", () => {})
+  // Without a `Tls.Server` above it, a socket says in this event alone that a record after the handshake was not the peer's.
+  const onRecordError = (cause: Error) => socket.destroy(cause)
+  socket.once("secure", () => (socket as Net.Socket).on("_tlsError", onRecordError))
   return {
     socket,
     secured: Effect.mapError(secured(socket, true), (error) => refused ? denied("UNKNOWN_IDENTITY") : error)
