@@ -23,7 +23,7 @@ export interface DirectNumbers {
   readonly dialTimeout: number
   /** For a whole attempt: all endpoints, both sides. At most `expectationLifetime`. */
   readonly attemptTimeout: number
-  /** How much later than the greater identity the lower one dials. */
+  /** How much later than the greater identity the lower one dials, if it listens itself: else the greater cannot dial it. */
   readonly lowerDialDelay: number
   /** How long an announced connection is expected. */
   readonly expectationLifetime: number

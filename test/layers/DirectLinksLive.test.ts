@@ -15,6 +15,7 @@ import {
   meetBoth,
   pair,
   secretOf,
+  settle,
   sharedKeys,
   tagsOf,
   watch
@@ -53,14 +54,24 @@ describe("DirectLinksLive: announced attempts", () => {
 
   it.effect("I17 M15: the lower dials after 3 s, and the greater takes its call when it cannot reach the lower itself", () =>
     inNetwork(Effect.gen(function*() {
-      const { greater, lower } = yield* pair({ lower: { listens: false } })
+      const { greater, lower } = yield* pair()
       const fibers = yield* meetBoth(greater, lower, attempt, { ofLower: [] })
+      yield* settle
       yield* TestClock.adjust(2_999)
       assert.strictEqual(yield* openConnections, 0)
       yield* TestClock.adjust(1)
       const [mine, theirs] = [yield* Fiber.join(fibers.greater), yield* Fiber.join(fibers.lower)]
       assert.deepStrictEqual([mine.roles, theirs.roles], [["accepted"], ["dialled"]])
       yield* assertJoined(mine, theirs)
+    })))
+
+  it.effect("I17: a lower identity that does not listen itself dials at once", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* pair({ lower: { listens: false } })
+      const fibers = yield* meetBoth(greater, lower, attempt, { ofLower: [] })
+      yield* TestClock.adjust(1)
+      const [mine, theirs] = [yield* Fiber.join(fibers.greater), yield* Fiber.join(fibers.lower)]
+      assert.deepStrictEqual([mine.roles, theirs.roles], [["accepted"], ["dialled"]])
     })))
 
   it.effect("M10: a call that comes before the announcing side has the answer waits for it", () =>
@@ -271,6 +282,7 @@ describe("DirectLinksLive: endings", () => {
         endpoints: [{ host: "10.0.0.66", port: 1 }, silent],
         announcedBy: "us"
       })).pipe(Effect.flip, Effect.forkScoped({ startImmediately: true }))
+      yield* settle
       yield* TestClock.adjust(9_999)
       assert.isUndefined(attempted.pollUnsafe())
       yield* TestClock.adjust(1)
@@ -303,6 +315,7 @@ describe("DirectLinksLive: endings", () => {
       const meeting = yield* Effect.flip(greater.links.meet({ ...announced, endpoints: [] })).pipe(
         Effect.forkScoped({ startImmediately: true })
       )
+      yield* settle
       yield* TestClock.adjust(4_999)
       assert.isUndefined(meeting.pollUnsafe())
       yield* TestClock.adjust(1)

@@ -38,7 +38,10 @@ const action = (
   apply: (actors, world) => actors.hasDirect ? apply(actors, world) : undefined
 })
 
-/** Calls a node with a key that it does not expect. It must be turned away. */
+/**
+ * Calls a node with such a key and says nothing more. It must be turned away, at once or, where the key is that of an attempt that is still
+ * expected, after a while, and must not be told anything.
+ */
 const call = (world: World, name: string, secret: DirectSecret): Effect.Effect<void> | undefined => {
   const node = world.nodes.find((other) => other.name === name)
   if (node === undefined || !node.isUp()) return undefined
@@ -46,7 +49,8 @@ const call = (world: World, name: string, secret: DirectSecret): Effect.Effect<v
     const transport = yield* DirectTransport
     const stream = yield* transport.connect(node.directAddress(), secret)
     yield* Effect.callback<void>((resume) => {
-      stream.handle({ onBytes: () => undefined, onWritable: () => undefined, onClosed: () => resume(Effect.void) })
+      const onBytes = () => void world.violations.push(`${name} told a stranger something`)
+      stream.handle({ onBytes, onWritable: () => undefined, onClosed: () => resume(Effect.void) })
     })
   }).pipe(
     Effect.provide(DirectTransportMemory.transportOf(stranger)),
@@ -55,7 +59,8 @@ const call = (world: World, name: string, secret: DirectSecret): Effect.Effect<v
     Effect.timeoutOption("10 seconds"),
     Effect.exit,
     Effect.map((exit) => {
-      if (Exit.isSuccess(exit)) world.violations.push(`a stranger was let in by ${name}`)
+      const hasEnded = Exit.isFailure(exit) || exit.value._tag === "Some"
+      if (!hasEnded) world.violations.push(`${name} keeps a stranger for over 10 s`)
     })
   )
   return world.later(0, calling)
