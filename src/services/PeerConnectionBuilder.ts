@@ -66,8 +66,8 @@ export interface PeerConnections {
  *   for (const { host, identityKey, port } of others) yield* builder.includePeer(identityKey, [{ host, port }])
  *   const { connections } = yield* Effect.timeout(builder.build, "1 minute")
  *   for (const peer of connections.values()) {
- *     const [first] = yield* peer.makeSessions(64)
- *     yield* first?.send({ _tag: "Ring32", value: 1 }) ?? Effect.void
+ *     const sessions = yield* peer.makeSessions(64)
+ *     for (const session of sessions) yield* session.send({ _tag: "Ring32", value: 1 })
  *   }
  * })
  * ```

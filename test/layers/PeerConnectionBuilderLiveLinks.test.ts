@@ -172,6 +172,46 @@ describe("a link of a static group", () => {
 })
 
 describe("a peer of a static group", () => {
+  it.effect("that is turned away is told so, stays away, and comes back when it is asked for", () =>
+    Effect.gen(function*() {
+      for (const refuser of [1, 2]) {
+        const { network, ...members } = yield* pair(1)
+        const [near, far] = refuser === 1 ? [members.one, members.two] : [members.two, members.one]
+        const waiting = yield* forkNow(reasonOf(far.sessions[0]!))
+        yield* near.peer.refuse("not now")
+        yield* rest
+        const exit = waiting.pollUnsafe()
+        assert.strictEqual(exit?._tag === "Success" ? exit.value : exit?._tag, "SessionRefused")
+        yield* TestClock.adjust("30 seconds")
+        assert.strictEqual(network.open.length, 0)
+        const peer = yield* near.group.reconnector.reconnect(keyOf(far.number)).pipe(forkNow)
+        yield* TestClock.adjust("6 seconds")
+        yield* rest
+        const [session] = yield* (yield* Fiber.join(peer)).makeSessions(1)
+        const [other] = yield* (yield* far.group.reconnector.reconnect(keyOf(near.number))).makeSessions(1)
+        yield* session!.send(numbered(4))
+        assert.deepStrictEqual(yield* receive(other!, 1), [4])
+      }
+    }))
+
+  it.effect("that was gone for too long ends its sessions with LinkLost; when it is back there are others", () =>
+    Effect.gen(function*() {
+      const { network, one, two } = yield* pair(1, { settings: { resumeTimeout: 10_000 } })
+      network.away.add(1)
+      for (const stream of network.open) stream.kill()
+      yield* TestClock.adjust("9 seconds")
+      const waiting = yield* forkNow(Effect.all([reasonOf(one.sessions[0]!), reasonOf(two.sessions[0]!)]))
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(waiting), ["LinkLost", "LinkLost"])
+      network.away.delete(1)
+      const near = yield* two.group.reconnector.reconnect(keyOf(1))
+      const [session] = yield* near.makeSessions(1)
+      const [other] = yield* (yield* one.group.reconnector.reconnect(keyOf(2))).makeSessions(1)
+      yield* session!.send(numbered(4))
+      assert.deepStrictEqual(yield* receive(other!, 1), [4])
+    }))
+
   it.effect("that comes back as another process ends its sessions with PeerRestarted, and is connected anew", () =>
     Effect.gen(function*() {
       for (const restarted of [1, 2]) {
@@ -217,15 +257,22 @@ describe("a peer of a static group", () => {
       for (const peer of connections.values()) assert.strictEqual(peer.link()._tag, "Up")
     }))
 
+  it.effect("that is asked for after the group has ended is an error", () =>
+    Effect.gen(function*() {
+      const { one } = yield* pair(1)
+      yield* one.close
+      const error = yield* Effect.flip(one.group.reconnector.reconnect(keyOf(2)))
+      assert.strictEqual(error.reason._tag, "GroupEnded")
+    }))
+
   it.effect("that leaves says goodbye: its sessions end at once, and when it comes back there are others", () =>
     Effect.gen(function*() {
       const { network, one, two } = yield* pair(1)
       const waiting = yield* forkNow(reasonOf(one.sessions[0]!))
-      yield* two.sessions[0]!.send(numbered(1))
-      yield* receive(one.sessions[0]!, 1).pipe(Effect.ignore, Effect.timeoutOption(10), forkNow)
       yield* two.close
       yield* rest
-      assert.strictEqual(yield* Fiber.join(waiting).pipe(Effect.orElseSucceed(() => "LinkLost")), "LinkLost")
+      const exit = waiting.pollUnsafe()
+      assert.strictEqual(exit?._tag === "Success" ? exit.value : exit?._tag, "LinkLost")
       assert.strictEqual(network.open.length, 0)
       const again = yield* member(network, 2, { process: 1 })
       yield* again.include(1)
