@@ -148,6 +148,9 @@ export const begin = (link: DirectLink): void => {
 export const inNetwork = <A, E>(body: Effect.Effect<A, E, MemoryNetwork | ToxCrypto | Scope.Scope>) =>
   Effect.provide(Effect.scoped(body), [RelayTransportMemory.network(), ToxCryptoWasm.layer])
 
+/** Lets fibers that have just been forked come as far as they can without time: their first sleep begins now. */
+export const settle: Effect.Effect<void> = TestClock.adjust(0)
+
 /** Calls by hand: what came of it, while the scope lasts. */
 export const callByHand = Effect.fnUntraced(function*(
   from: DirectNode,
