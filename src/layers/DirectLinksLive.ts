@@ -11,7 +11,7 @@ import { offered, toDial } from "../protocol/direct/directEndpoints.ts"
 import { derive, type DirectKeys, pskIdentityOf, pskOf, wipeKeys } from "../protocol/direct/directKeys.ts"
 import { type Expected, ExpectedConnections } from "../protocol/direct/ExpectedConnections.ts"
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
-import { attemptSize, directRoles } from "../schema/DirectPacket.ts"
+import { attemptSize, directRoles, maxEndpoints } from "../schema/DirectPacket.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import * as Reason from "../services/DirectError.ts"
 import { DirectError } from "../services/DirectError.ts"
@@ -21,6 +21,7 @@ import { DirectTransport } from "../services/DirectTransport.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
 import { NodeSettings } from "../services/NodeSettings.ts"
+import { mappedEndpoints } from "../services/PortMapping.ts"
 import type { TransportError } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { type Appointment, DirectCalls } from "./directCalls.ts"
@@ -32,7 +33,10 @@ import { monotonicMillis } from "./monotonicMillis.ts"
 import * as Waiters from "./waitUntil.ts"
 
 export interface DirectLinksOptions {
-  /** Where to be called at; port 0 takes a free port. Without it, and as a client (`NodeSettings`), we only dial. */
+  /**
+   * Where to be called at; port 0 takes a free port. Without it, and as a client (`NodeSettings`), we only dial. With a `PortMapping` in the
+   * context its port is mapped.
+   */
   readonly listen?: { readonly host: string; readonly port: number }
 }
 
@@ -87,6 +91,7 @@ export const layer = (
       // A client is not called (row M03).
       const listen = (yield* NodeSettings).role === "client" ? undefined : options.listen
       const listener = listen && (yield* transport.listen(listen, calls.pskOf))
+      const mapped = listener && (yield* mappedEndpoints(listener.port))
       if (listener !== undefined) yield* Effect.forkScoped(listener.serve(calls.serve, calls.onRefused))
 
       // Connections of attempts that nobody has taken over end with their announcement.
@@ -102,7 +107,11 @@ export const layer = (
       const isGreater = (peer: PublicKey): boolean => ours > toHex(peer)
       const endpoints = listener === undefined
         ? Effect.succeed<ReadonlyArray<IpEndpoint>>([])
-        : Effect.map(transport.addresses, (addresses) => offered(listener, addresses))
+        : Effect.map(
+          transport.addresses,
+          // Where the gateway leads to us comes first: it is what most peers can dial.
+          (addresses) => [...(mapped?.() ?? []), ...offered(listener, addresses)].slice(0, maxEndpoints)
+        )
 
       /** The keys that we share with a peer; the caller wipes them. */
       const keysOf = (peer: PublicKey): Effect.Effect<DirectKeys, DirectError> =>
