@@ -223,7 +223,8 @@ export const layer = (
                 role: attempt.announcedBy === "us" ? directRoles.dialler : directRoles.listener
               },
               endpoints: toDial(attempt.known ?? [], attempt.endpoints, { allowPrivate: numbers.allowPrivate, own }),
-              delay: isGreater(identityKey) ? 0 : numbers.lowerDialDelay,
+              // Nobody can dial us, so there is nobody to wait for.
+              delay: isGreater(identityKey) || own.length === 0 ? 0 : numbers.lowerDialDelay,
               onFailed: (what) => failures.push(what)
             }, listener !== undefined)
             const within = Math.min(numbers.attemptTimeout, entry.expiresAt - now())
