@@ -47,6 +47,8 @@ export interface DirectNodeOptions {
   readonly seed: number
   readonly keys?: IdentityKeys
   readonly listens?: boolean
+  /** Real sockets, say; port 0 then. */
+  readonly transport?: Layer.Layer<DirectTransport>
   readonly numbers?: Partial<DirectNumbers>
 }
 
@@ -67,12 +69,12 @@ export const identities = Effect.gen(function*() {
 })
 
 export const makeNode = Effect.fnUntraced(function*(options: DirectNodeOptions & { readonly keys: IdentityKeys }) {
-  const { keys, listens = true, machine, numbers, seed } = options
+  const { keys, listens = true, machine, numbers, seed, transport } = options
   const scope = yield* Scope.fork(yield* Effect.scope)
   const network = yield* MemoryNetwork
   const crypto = yield* ToxCrypto
-  const layer = DirectLinksLive.layer(listens ? { listen: { host: machine, port } } : {}).pipe(
-    Layer.provideMerge(DirectTransportMemory.transportOf(machine)),
+  const layer = DirectLinksLive.layer(listens ? { listen: { host: machine, port: transport ? 0 : port } } : {}).pipe(
+    Layer.provideMerge(transport ?? DirectTransportMemory.transportOf(machine)),
     Layer.provide(Layer.succeed(MemoryNetwork, network)),
     Layer.provide(Layer.succeed(Identity, keys)),
     Layer.provide(Layer.succeed(ToxCrypto, crypto)),
@@ -81,6 +83,7 @@ export const makeNode = Effect.fnUntraced(function*(options: DirectNodeOptions &
   )
   const built = yield* Layer.buildWithScope(layer, scope)
   const links = Context.get(built, DirectLinks)
+  const [endpoint = { host: machine, port }] = yield* links.endpoints
   const rejections: Array<DirectError> = []
   yield* links.rejections.pipe(
     Stream.runForEach((error) => Effect.sync(() => rejections.push(error))),
@@ -92,7 +95,7 @@ export const makeNode = Effect.fnUntraced(function*(options: DirectNodeOptions &
     key: keys.identity.publicKey,
     links,
     transport: Context.get(built, DirectTransport),
-    endpoint: { host: machine, port },
+    endpoint,
     rejections,
     end: Scope.close(scope, Exit.void)
   }
