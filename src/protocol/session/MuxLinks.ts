@@ -87,7 +87,6 @@ export class MuxLinks {
     stream.wasResumed = true
     // The peer began here before it, or we, began elsewhere: the later move will come to its notice, or to ours.
     if (frame.epoch < this.epoch) {
-      stream.resumeReceived = false
       if (link === this.current && link.epoch === undefined) this.begin(link)
       return undefined
     }

@@ -202,6 +202,45 @@ describe("moving between links", () => {
     assert.isTrue(b.mux.link?.isUp)
   })
 
+  it("the lesser waits on a new link when it has lost the one in use, and begins where the greater did so in vain", () => {
+    for (const isOvertaken of [false, true]) {
+      const pair = openedPair()
+      const { a, b, links, settle } = pair
+      const direct = pair.connectDirect(1)
+      if (isOvertaken) {
+        direct.take("b")
+        b.mux.reattach(linkOf(b, links[0]))
+        links[0]?.b[0]?.deliver()
+      }
+      direct.take("a")
+      direct.b[0]?.deliver()
+      pair.notice("a", links[0])
+      assert.strictEqual(a.mux.link, linkOf(a, direct))
+      if (!isOvertaken) {
+        assert.isUndefined(a.mux.link?.epoch)
+        direct.take("b")
+      }
+      settle()
+      assertOn(pair, direct)
+    }
+  })
+
+  it("what was said of an earlier move is forgotten with it", () => {
+    const pair = openedPair()
+    const { a, b, links, settle } = pair
+    const direct = upgrade(pair, 2)
+    const atRelayed = linkOf(a, links[0])
+    atRelayed.leftovers.set(5, 3)
+    a.mux.reattach(atRelayed)
+    assert.strictEqual(atRelayed.leftovers.size, 0)
+    assert.strictEqual(atRelayed.earlier, linkOf(a, direct))
+    b.mux.reattach(linkOf(b, links[0]))
+    a.mux.reattach(linkOf(a, direct))
+    assert.isUndefined(atRelayed.earlier)
+    settle()
+    assert.isUndefined(linkOf(a, direct).earlier)
+  })
+
   it("nothing moves to a link that has been detached, or that is in use", () => {
     const pair = openedPair()
     const { b, links, settle } = pair
@@ -308,6 +347,19 @@ describe("detaching", () => {
     assert.deepStrictEqual(take(b, atB), counting(10_000))
   })
 
+  it("the link in use resumes its delivery as well", () => {
+    const pair = openedPair({ replyBacklog: 10 })
+    const { a, b, links } = pair
+    const end = links[0]?.b[0]
+    if (end === undefined) throw new Error("no link")
+    end.sendBuffer = 0
+    for (let i = 0; i < 4; i++) a.mux.ping(() => undefined)
+    links[0]?.a[0]?.deliver()
+    assert.isTrue(end.isHeld)
+    b.mux.detach(linkOf(b, links[0]))
+    assert.isFalse(end.isHeld)
+  })
+
   it("all links are over when everything is", () => {
     const pair = openedPair()
     const { a, links } = pair
@@ -337,6 +389,51 @@ describe("several streams", () => {
   })
 })
 
+describe("what the peer owes", () => {
+  it("is an answer to a frame, a Resume or a ping over the link in use, and nothing when all have come", () => {
+    const pair = openedPair()
+    const { a, atA, atB, b, connect, cut, links, settle } = pair
+    settle()
+    assert.deepStrictEqual([a.mux.isOwedAnswer, b.mux.isOwedAnswer], [false, false])
+    write(a, atA, counting(10))
+    assert.isTrue(a.mux.isOwedAnswer)
+    take(b, atB)
+    settle()
+    assert.isFalse(a.mux.isOwedAnswer)
+    a.mux.ping(() => undefined)
+    assert.isTrue(a.mux.isOwedAnswer)
+    // The ping is lost with its link.
+    cut()
+    assert.isFalse(a.mux.isOwedAnswer)
+    connect()
+    settle()
+    assert.isFalse(a.mux.isOwedAnswer)
+    const direct = pair.connectDirect(2)
+    direct.take("a")
+    assert.isFalse(a.mux.isOwedAnswer)
+    a.mux.reattach(linkOf(a, direct))
+    assert.isTrue(a.mux.isOwedAnswer)
+    direct.take("b")
+    settle()
+    assertOn(pair, direct)
+    assert.deepStrictEqual([links.length, a.mux.isOwedAnswer, b.mux.isOwedAnswer], [3, false, false])
+  })
+
+  it("is nothing for a session of which only the next Resume can tell", () => {
+    const { a, b, connect, cut, settle } = muxPair()
+    const session = a.mux.open("once")
+    a.end.deliver()
+    acceptOffer(b)
+    a.mux.reset(session, 0, "")
+    a.end.deliver()
+    cut()
+    connect()
+    settle()
+    assert.strictEqual(a.mux.sessionCount, 1)
+    assert.isFalse(a.mux.isOwedAnswer)
+  })
+})
+
 describe("a session that ends in order on one side and is broken off on the other", () => {
   it("I12: ends on both, when the news of the one overtakes the other by a move", () => {
     const pair = openedPair()
@@ -344,33 +441,35 @@ describe("a session that ends in order on one side and is broken off on the othe
     atB.end()
     b.mux.touch(atB)
     settle()
-    // Our Close is on its way when the peer breaks off, and its Reset is on its way when we move.
+    // Our Close is on its way when the peer breaks off. It arrives, and the Reset does not.
     atA.end()
     a.mux.touch(atA)
     b.mux.reset(atB, 1, "late")
-    const direct = pair.connectDirect(1)
-    direct.take("a")
-    a.mux.reattach(linkOf(a, direct))
-    direct.take("b")
     links[0]?.a[0]?.deliver()
+    const direct = pair.connectDirect(1)
+    pair.cut(links[0])
+    direct.take("b")
+    direct.take("a")
     settle()
     for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
   })
 
   it("I12: the Reset goes before the word of a Close that has come meanwhile", () => {
-    const pair = openedPair({ sendBuffer: 3_000 })
-    const { a, atA, atB, b, links, settle } = pair
-    write(b, atB, counting(100))
+    const { a, atA, atB, b, links, settle } = openedPair()
     atB.end()
     b.mux.touch(atB)
+    settle()
     atA.end()
     a.mux.touch(atA)
     const end = links[0]?.b[0]
     if (end === undefined) throw new Error("no link")
     end.sendBuffer = 0
+    b.mux.ping(() => undefined)
     b.mux.reset(atB, 1, "late")
     links[0]?.a[0]?.deliver()
+    b.mux.creditInterval()
     end.sendBuffer = 3_000
+    b.mux.link?.pump()
     settle()
     for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
   })
