@@ -1,3 +1,4 @@
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -95,17 +96,45 @@ export interface PortMappingNumbers {
   readonly natPmp: string | false | undefined
 }
 
+const defaults: PortMappingNumbers = {
+  lease: 3_600_000,
+  attemptTimeout: 10_000,
+  retryMin: 60_000,
+  retryMax: 1_800_000,
+  unmapTimeout: 1_000,
+  upnp: undefined,
+  natPmp: undefined
+}
+
 /** Settings of port mapping. */
 export const PortMappingSettings = Context.Reference<PortMappingNumbers>("causeway/services/PortMappingSettings", {
-  defaultValue: () => ({
-    lease: 3_600_000,
-    attemptTimeout: 10_000,
-    retryMin: 60_000,
-    retryMax: 1_800_000,
-    unmapTimeout: 1_000,
-    upnp: undefined,
-    natPmp: undefined
-  })
+  defaultValue: () => defaults
+})
+
+const milliseconds = (name: "lease" | "attemptTimeout" | "retryMin" | "retryMax" | "unmapTimeout", word: string) =>
+  Config.schema(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2_147_483_647 })),
+    `CAUSEWAY_PORT_MAPPING_${word}`
+  ).pipe(Config.withDefault(defaults[name]))
+
+const gateway = (word: string): Config.Config<string | false | undefined> =>
+  Config.String(`CAUSEWAY_PORT_MAPPING_${word}`).pipe(
+    Config.map((text) => text === "off" ? false : text),
+    Config.withDefault(undefined)
+  )
+
+/**
+ * The same out of `CAUSEWAY_PORT_MAPPING_LEASE`, `_ATTEMPT_TIMEOUT`, `_RETRY_MIN`, `_RETRY_MAX`, `_UNMAP_TIMEOUT` (milliseconds), `_UPNP` (a
+ * URL, or `off`) and `_NAT_PMP` (an address, or `off`), for those that are set.
+ */
+export const portMappingConfig: Config.Config<PortMappingNumbers> = Config.all({
+  lease: milliseconds("lease", "LEASE"),
+  attemptTimeout: milliseconds("attemptTimeout", "ATTEMPT_TIMEOUT"),
+  retryMin: milliseconds("retryMin", "RETRY_MIN"),
+  retryMax: milliseconds("retryMax", "RETRY_MAX"),
+  unmapTimeout: milliseconds("unmapTimeout", "UNMAP_TIMEOUT"),
+  upnp: gateway("UPNP"),
+  natPmp: gateway("NAT_PMP")
 })
 
 /**

@@ -1,4 +1,5 @@
 /** The real library for port mapping against gateways on this machine. Time is real. */
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,6 +18,7 @@ import {
   mappedEndpoints,
   type MappingState,
   PortMapping,
+  portMappingConfig,
   type PortMappingNumbers,
   PortMappingSettings
 } from "../../src/services/PortMapping.ts"
@@ -156,6 +158,22 @@ describe("port mapping", () => {
     const [outside, inside] = await run(named, { upnp: gateway.url })
     expect(outside).toEqual({ host: "5.6.7.8", port: (inside?.port ?? 0) + 20_000 })
     expect(gateway.asked.map((asked) => asked.split(" ")[0])).toEqual(["AddAnyPortMapping", "DeletePortMapping"])
+  })
+
+  it("the settings can come from the configuration", async () => {
+    const read = (env: Record<string, string>) =>
+      Effect.runPromise(portMappingConfig.parse(ConfigProvider.fromEnv({ env })))
+    const defaults = Context.get(Context.empty(), PortMappingSettings)
+    expect(await read({})).toEqual(defaults)
+    const prefix = "CAUSEWAY_PORT_MAPPING_"
+    expect(await read({ [`${prefix}LEASE`]: "5000", [`${prefix}UPNP`]: "off", [`${prefix}NAT_PMP`]: "192.0.2.1" }))
+      .toEqual({
+        ...defaults,
+        lease: 5_000,
+        upnp: false,
+        natPmp: "192.0.2.1"
+      })
+    await expect(read({ [`${prefix}RETRY_MIN`]: "0" })).rejects.toMatchObject({ _tag: "ConfigError" })
   })
 
   it("the default route is read from Linux' table", () => {
