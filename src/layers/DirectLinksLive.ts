@@ -40,6 +40,8 @@ export interface DirectLinksOptions {
   readonly listen?: { readonly host: string; readonly port: number }
 }
 
+const ended = new Reason.NotReached({ detail: "this node has ended" })
+
 type Announcement = Pick<DirectAttempt, "identityKey" | "attempt" | "announcedBy">
 
 /** Direct links until the layer's scope closes, which ends them all. Fails when the address cannot be bound. */
@@ -116,7 +118,7 @@ export const layer = (
       /** The keys that we share with a peer; the caller wipes them. */
       const keysOf = (peer: PublicKey): Effect.Effect<DirectKeys, DirectError> =>
         Effect.suspend(() => {
-          if (isOver) return fail(peer, new Reason.NotReached({ detail: "this node has ended" }))
+          if (isOver) return fail(peer, ended)
           if (equalBytes(peer, identity.publicKey)) {
             return fail(peer, new Reason.HandshakeFailed({ detail: "its key is our own" }))
           }
@@ -202,6 +204,7 @@ export const layer = (
       return DirectLinks.of({
         endpoints,
         rejections: rejections.stream,
+        rejected: Effect.sync(() => ({ ...rejections.counts })),
         expect: Effect.fn("DirectLinks.expect")(function*(announcement) {
           yield* announce(announcement)
         }),
@@ -271,7 +274,7 @@ const nextLink = (
   peer: GroupPeer,
   streams: number,
   live: Set<Meeting>
-): Effect.Effect<DirectLink, never, Scope.Scope> =>
+): Effect.Effect<DirectLink, DirectError, Scope.Scope> =>
   Effect.gen(function*() {
     let taken: Meeting | undefined = undefined as Meeting | undefined
     yield* Effect.addFinalizer(() =>
@@ -283,7 +286,8 @@ const nextLink = (
     )
     const waiting = { streams }
     peer.awaiting.add(waiting)
-    return yield* peer.waiters.until(() => {
+    return yield* peer.waiters.until<DirectLink, DirectError>(() => {
+      if (peer.isOver) return Effect.fail(new DirectError({ peer: toHex(peer.key), reason: ended }))
       const found = peer.takeLink()
       if (found === undefined) return undefined
       taken = found.meeting

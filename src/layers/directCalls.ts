@@ -18,6 +18,7 @@ import type { DirectStream, RefusedCaller } from "../services/DirectTransport.ts
 import type { DirectGroup, GroupPeer } from "./directGroup.ts"
 import type { Meeting, MeetingConnection } from "./directMeeting.ts"
 import { OpeningStream } from "./directOpening.ts"
+import type { Rejection } from "./directRejections.ts"
 import * as Waiters from "./waitUntil.ts"
 
 /** What is kept with an announced connection. */
@@ -31,7 +32,7 @@ export interface DirectCallsOptions {
   readonly expected: ExpectedConnections<Appointment>
   readonly group: DirectGroup
   readonly now: () => number
-  readonly onRejected: (error: Reason.DirectError) => void
+  readonly onRejected: (peer: string, reason: Rejection) => void
 }
 
 /** Where a caller belongs, or why it belongs nowhere. */
@@ -44,7 +45,7 @@ type Verdict =
     readonly entries: NonEmptyReadonlyArray<Expected<Appointment>>
   }
   | { readonly _tag: "Member"; readonly peer: PublicKey; readonly attempt: Uint8Array; readonly member: GroupPeer }
-  | { readonly _tag: "Refused"; readonly peer: PublicKey | undefined; readonly reason: Reason.DirectErrorReason }
+  | { readonly _tag: "Refused"; readonly peer: PublicKey | undefined; readonly reason: Rejection }
 
 /** A caller that has its place. */
 interface Call {
@@ -60,11 +61,13 @@ const reasons = {
   WrongDirection: () => new Reason.WrongDirection()
 }
 
-const refused = (reason: Reason.DirectErrorReason, peer?: PublicKey): Verdict => ({ _tag: "Refused", peer, reason })
+const refused = (reason: Rejection, peer?: PublicKey): Verdict => ({ _tag: "Refused", peer, reason })
 const failed = (detail: string) => new Reason.HandshakeFailed({ detail })
 
 export class DirectCalls {
   readonly #options: DirectCallsOptions
+  /** Secured streams that have not said hello yet. */
+  #silent = 0
 
   constructor(options: DirectCallsOptions) {
     this.#options = options
@@ -92,8 +95,12 @@ export class DirectCalls {
 
   /** Serves one secured stream until it has ended. Its scope is the connection. */
   readonly serve = (stream: DirectStream): Effect.Effect<void> => {
-    const { attemptTimeout, handshakeTimeout } = this.#options.numbers
+    const { attemptTimeout, handshakeTimeout, maxPendingHandshakes } = this.#options.numbers
     return Effect.gen({ self: this }, function*() {
+      // They have proven to be expected, but a peer must not fill the memory with streams that say nothing.
+      if (this.#silent >= maxPendingHandshakes) {
+        return this.#turnAway(stream, failed("too many callers that have not said hello"))
+      }
       const waiters = Waiters.make()
       let call: Call | undefined = undefined
       let isOver = false
@@ -112,10 +119,15 @@ export class DirectCalls {
       })
       opening.begin()
       const answered = waiters.until(() => call === undefined && !isOver ? undefined : Effect.succeed(call))
-      const found = yield* Effect.timeoutOrElse(answered, {
+      const greeted = Effect.timeoutOrElse(answered, {
         duration: handshakeTimeout,
         orElse: () => Effect.sync(() => this.#turnAway(opening, failed(`no hello within ${handshakeTimeout} ms`)))
       })
+      const found = yield* Effect.acquireUseRelease(
+        Effect.sync(() => this.#silent++),
+        () => greeted,
+        () => Effect.sync(() => this.#silent--)
+      )
       if (found === undefined) return
       const { connection, endAttempt, meeting } = found
       const ended = meeting.options.waiters.until(() => connection.isEnded ? Effect.void : undefined)
@@ -152,9 +164,9 @@ export class DirectCalls {
     }
   }
 
-  #turnAway(opening: OpeningStream, reason: Reason.DirectErrorReason, peer?: PublicKey): undefined {
-    opening.destroy()
-    this.#reject(opening.remote, peer, reason)
+  #turnAway(stream: DirectStream, reason: Rejection, peer?: PublicKey): undefined {
+    stream.destroy()
+    this.#reject(stream.remote, peer, reason)
   }
 
   #judge(pskIdentity: string): Verdict {
@@ -174,10 +186,8 @@ export class DirectCalls {
     return { _tag: "Member", peer: found.member.key, attempt: identity.attempt, member: found.member }
   }
 
-  #reject(remote: IpEndpoint, peer: PublicKey | undefined, reason: Reason.DirectErrorReason): void {
-    this.#options.onRejected(
-      new Reason.DirectError({ peer: peer === undefined ? formatHostPort(remote) : toHex(peer), reason })
-    )
+  #reject(remote: IpEndpoint, peer: PublicKey | undefined, reason: Rejection): void {
+    this.#options.onRejected(peer === undefined ? formatHostPort(remote) : toHex(peer), reason)
   }
 }
 /** The meeting that a caller in this role belongs to. */

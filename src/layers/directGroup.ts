@@ -27,6 +27,8 @@ export class GroupPeer {
   readonly key: PublicKey
   readonly keys: DirectKeys
   readonly waiters = Waiters.make()
+  /** The group has ended. */
+  isOver = false
   /** Calls of ours that are under way. */
   dialling = 0
   /** For each `accept` that waits, the number of streams it wants. */
@@ -145,8 +147,10 @@ export class DirectGroup {
   /** Ends everything, and wipes the keys. */
   clear(): void {
     for (const peer of this.#peers.values()) {
+      peer.isOver = true
       peer.endAll()
       wipeKeys(peer.keys)
+      peer.waiters.wake()
     }
     this.#peers.clear()
   }

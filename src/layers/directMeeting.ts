@@ -9,6 +9,7 @@ import { DirectHelloAck, maxStreams } from "../schema/DirectPacket.ts"
 import * as Reason from "../services/DirectError.ts"
 import type { DirectLink, DirectRole } from "../services/DirectLinks.ts"
 import type { OpeningStream } from "./directOpening.ts"
+import type { Rejection } from "./directRejections.ts"
 import type { Waiters } from "./waitUntil.ts"
 
 /** One connection that may become a stream of the link. Whoever made it holds it open until `isEnded`. */
@@ -123,7 +124,7 @@ export class Meeting {
     streamId: number,
     streams: number,
     opening: OpeningStream
-  ): MeetingConnection | Reason.DirectErrorReason {
+  ): MeetingConnection | Rejection {
     const refusal = this.#judgeCall(streamId, streams)
     if (refusal !== undefined) return refusal
     const connection = this.#add(streamId, "accepted", opening, streams)
@@ -171,7 +172,7 @@ export class Meeting {
     return found
   }
 
-  #judgeCall(streamId: number, streams: number): Reason.DirectErrorReason | undefined {
+  #judgeCall(streamId: number, streams: number): Rejection | undefined {
     if (this.#ended) return new Reason.Expired()
     if (streamId >= Math.min(streams, this.options.streams)) {
       return new Reason.HandshakeFailed({ detail: `stream ${streamId} is more than was agreed upon` })

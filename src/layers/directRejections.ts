@@ -1,15 +1,19 @@
 /**
- * Callers that were turned away, told to each reader at its own pace. A reader that falls behind misses the oldest and holds up
+ * Callers that were turned away: counted, and told to each reader at its own pace. A reader that falls behind misses the oldest and holds up
  * nobody.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import { EventBacklog } from "../protocol/registry/EventBacklog.ts"
-import type { DirectError } from "../services/DirectError.ts"
+import { DirectError, type DirectErrorReason } from "../services/DirectError.ts"
+import type { DirectRejection } from "../services/DirectLinks.ts"
 
 /** Rejections that a reader may fall behind by. */
 const maxWaiting = 256
+
+/** What a caller is turned away with. */
+export type Rejection = Extract<DirectErrorReason, { readonly _tag: DirectRejection }>
 
 interface Reader {
   readonly backlog: EventBacklog<DirectError>
@@ -19,7 +23,17 @@ interface Reader {
 export class DirectRejections {
   readonly #readers = new Set<Reader>()
 
-  readonly publish = (error: DirectError): void => {
+  readonly counts: Record<DirectRejection, number> = {
+    Unexpected: 0,
+    Expired: 0,
+    Replayed: 0,
+    WrongDirection: 0,
+    HandshakeFailed: 0
+  }
+
+  readonly publish = (peer: string, reason: Rejection): void => {
+    this.counts[reason._tag]++
+    const error = new DirectError({ peer, reason })
     for (const { backlog, filled } of this.#readers) {
       backlog.push(error, false)
       filled.openUnsafe()

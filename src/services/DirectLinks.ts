@@ -17,6 +17,9 @@ export interface DirectLink {
   readonly roles: ReadonlyArray<DirectRole>
 }
 
+/** Why a caller was turned away (row M14). */
+export type DirectRejection = "Unexpected" | "Expired" | "Replayed" | "WrongDirection" | "HandshakeFailed"
+
 /** An announced connection: what both sides know of an attempt before either dials. */
 export interface DirectAttempt {
   readonly identityKey: PublicKey
@@ -65,4 +68,6 @@ export class DirectLinks extends Context.Service<DirectLinks, {
   readonly accept: (identityKey: PublicKey, streams?: number) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
   /** Every caller that was turned away, and why: `Unexpected`, `Expired`, `Replayed`, `WrongDirection`, `HandshakeFailed`. Bounded, the oldest go first. */
   readonly rejections: Stream.Stream<DirectError>
+  /** How many callers were turned away so far, by the reason. */
+  readonly rejected: Effect.Effect<Readonly<Record<DirectRejection, number>>>
 }>()("causeway/services/DirectLinks") {}

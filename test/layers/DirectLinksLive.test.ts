@@ -348,6 +348,9 @@ describe("DirectLinksLive: endings", () => {
       yield* Fiber.join(fibers.lower)
       const late = { identityKey: lower.key, attempt: new Uint8Array(16), endpoints: [], announcedBy: "us" as const }
       const waiting = yield* Effect.flip(greater.links.meet(late)).pipe(Effect.forkScoped({ startImmediately: true }))
+      const accepting = yield* Effect.flip(lower.links.accept(greater.key)).pipe(
+        Effect.forkScoped({ startImmediately: true })
+      )
       yield* greater.end
       assert.strictEqual((yield* Fiber.join(waiting)).reason._tag, "NotReached")
       yield* TestClock.adjust(2_000)
@@ -358,5 +361,8 @@ describe("DirectLinksLive: endings", () => {
       const dialled = greater.links.dial(lower.key, [lower.endpoint])
       assert.strictEqual((yield* Effect.flip(dialled)).reason._tag, "NotReached")
       assert.deepStrictEqual(tagsOf(lower), [])
+      yield* lower.end
+      assert.strictEqual((yield* Fiber.join(accepting)).reason._tag, "NotReached")
+      assert.strictEqual(network.listeners().length, 0)
     })))
 })

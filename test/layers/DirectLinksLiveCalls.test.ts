@@ -136,6 +136,25 @@ describe("DirectLinksLive: callers", () => {
       assert.isTrue([silent, half].every(({ seen }) => seen.closed !== undefined))
     })))
 
+  it.effect("an expected peer cannot fill the memory with streams that say nothing: those beyond the limit are closed", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* pair({ lower: { numbers: { maxPendingHandshakes: 5 } } })
+      yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })
+      const secret = secretOf(yield* sharedKeys(greater, lower), attempt, greater.key)
+      const silent = []
+      for (let call = 0; call < 8; call++) silent.push(yield* callByHand(greater, lower, secret))
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(silent.map(({ seen }) => seen.closed === undefined), [
+        ...[true, true, true, true, true],
+        ...[false, false, false]
+      ])
+      assert.deepStrictEqual(tagsOf(lower), ["HandshakeFailed", "HandshakeFailed", "HandshakeFailed"])
+      // Those that leave make room.
+      silent[0]!.stream.destroy()
+      yield* TestClock.adjust(1)
+      yield* stillMeets(greater, lower)
+    })))
+
   it.effect("M14: expected but late: the call is Expired, also when the hello is what comes too late", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower, secret } = yield* waiting()
@@ -253,6 +272,13 @@ describe("DirectLinksLive: callers", () => {
       assert.isAtLeast(read.length, 257)
       assert.isAtMost(read.length, 259)
       assert.strictEqual(read.at(-1), "WrongDirection")
+      assert.deepStrictEqual(yield* lower.links.rejected, {
+        Unexpected: 601,
+        Expired: 0,
+        Replayed: 0,
+        WrongDirection: 1,
+        HandshakeFailed: 0
+      })
       yield* stillMeets(greater, lower)
     })))
 })

@@ -104,7 +104,8 @@ export class FakeDirectLinks {
       meet: (attempt) => this.#meet(side, attempt),
       dial: () => unused,
       accept: () => unused,
-      rejections: Stream.never
+      rejections: Stream.never,
+      rejected: Effect.succeed({ Unexpected: 0, Expired: 0, Replayed: 0, WrongDirection: 0, HandshakeFailed: 0 })
     }
   }
 

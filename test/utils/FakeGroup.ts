@@ -187,6 +187,7 @@ export class FakeGroup {
       meet: () => unused,
       expect: () => unused,
       rejections: Stream.never,
+      rejected: Effect.succeed({ Unexpected: 0, Expired: 0, Replayed: 0, WrongDirection: 0, HandshakeFailed: 0 }),
       accept: (from, streams = parallelism) => {
         const way = `${number} from ${toHex(from)}`
         const link = Effect.callback<DirectLink>((resume) => {
