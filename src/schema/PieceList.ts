@@ -8,7 +8,7 @@
 const shortPayload = 8 * 1024
 /** Pieces of others below this are copied. */
 const smallPiece = 512
-const blockSize = 16 * 1024
+const blockSize = 32 * 1024
 
 export class PieceList {
   /** Bytes in all. */
