@@ -13,7 +13,7 @@ export interface BatchWriter {
   readonly hold: (held: boolean) => void
 }
 
-/** From this size on a view costs less than a copy. */
+/** From this size on pieces are not copied. Measured over TCP, a copy and a piece of its own cost the same at 1 to 2 KiB, and differ little around it. */
 const largePiece = 4 * 1024
 /** Small frames are cut from one allocation, so that a small batch is cheap. It lives until the last of them has been sent. */
 const slabSize = 16 * 1024
