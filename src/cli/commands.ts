@@ -7,7 +7,19 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { allow, hostPort, identity, json, once, parsed, parsePeer, relays, ticket, wholeNumber } from "./flags.ts"
+import {
+  allow,
+  hostPort,
+  identity,
+  json,
+  once,
+  parsed,
+  parsePeer,
+  paths,
+  relays,
+  ticket,
+  wholeNumber
+} from "./flags.ts"
 import { maxSize, minSize } from "./testPayload.ts"
 
 const load = <A>(module: () => Promise<A>): Effect.Effect<A> => Effect.promise(module)
@@ -67,6 +79,7 @@ const listen = Command.make(
     identity,
     relays,
     allow,
+    paths,
     forward: hostPort("forward", 1).pipe(
       Flag.withDescription("Lead every peer's connections to this TCP service, instead of piping"),
       Flag.optional
@@ -90,7 +103,7 @@ const listen = Command.make(
 
 const connect = Command.make(
   "connect",
-  { ticket, identity: Flag.optional(identity), json },
+  { ticket, identity: Flag.optional(identity), paths, json },
   (input) => Effect.flatMap(load(() => import("./connect.ts")), ({ run }) => run(input))
 ).pipe(
   Command.withDescription("Pipe stdin and stdout to the peer of a ticket"),
@@ -102,6 +115,7 @@ const ping = Command.make(
   {
     ticket,
     identity: Flag.optional(identity),
+    paths,
     count: wholeNumber("count", "N", 1, 1_000_000).pipe(
       Flag.withDescription("Round trips over the link in use"),
       Flag.withDefault(5)
@@ -124,6 +138,7 @@ const forward = Command.make(
     ticket,
     listen: hostPort("listen", 0).pipe(Flag.withDescription("Where to listen; port 0 takes a free one")),
     identity: Flag.optional(identity),
+    paths,
     json
   },
   (input) => Effect.flatMap(load(() => import("./forward.ts")), ({ run }) => run(input))
@@ -141,6 +156,7 @@ const send = Command.make(
       Argument.atLeast(1)
     ),
     identity: Flag.optional(identity),
+    paths,
     json
   },
   (input) => Effect.flatMap(load(() => import("./send.ts")), ({ run }) => run(input))
@@ -155,6 +171,7 @@ const receive = Command.make(
     identity,
     relays,
     allow,
+    paths,
     dir: Flag.String("dir").pipe(
       Flag.withMetavar("DIR"),
       Flag.withDescription("The folder in which files are stored"),

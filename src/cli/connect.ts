@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
-import { pipeSession, reportLinks, sessionName } from "./pipeSession.ts"
+import { reportLinks } from "./pathReport.ts"
+import { pipeSession, sessionName } from "./pipeSession.ts"
 import { openBytes, reach } from "./reach.ts"
 import * as Relays from "./relays.ts"
 import * as Tickets from "./tickets.ts"
@@ -11,6 +12,7 @@ import * as Tickets from "./tickets.ts"
 export interface Input {
   readonly ticket: string
   readonly identity: Option.Option<string>
+  readonly paths: NodeLayer.Paths
   readonly json: boolean
 }
 
@@ -23,4 +25,4 @@ export const run = (input: Input) =>
     const session = yield* openBytes(peer, sessionName, "causeway listen")
     yield* Effect.forkScoped(reportLinks(output, peer))
     yield* pipeSession(output, peer, session, { emptyInput: "ends" })
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity))))
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity), input.paths)))

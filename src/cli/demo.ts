@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { equalBytes, toHex } from "../schema/Bytes.ts"
 import { formatHostPort } from "../schema/RelayAddress.ts"
@@ -44,7 +45,11 @@ type Node = Context.Context<NodeLayer.Node>
 /** A node of its own: with a memo map of its own, or both would share one registry and one set of relay connections. */
 const startNode = Effect.gen(function*() {
   const scope = yield* Effect.scope
-  return yield* Layer.buildWithMemoMap(NodeLayer.layer(undefined), Layer.makeMemoMapUnsafe(), scope)
+  return yield* Layer.buildWithMemoMap(
+    NodeLayer.layer(undefined, { direct: Option.none(), policy: Option.some("relayed") }),
+    Layer.makeMemoMapUnsafe(),
+    scope
+  )
 })
 
 /** The bytes that each relay has carried for this node, in the order of `relays`. A relay that is gone keeps its last figure. */

@@ -84,6 +84,22 @@ export const relays = parsed("relay", "HOST:PORT:KEY", parseRelayAddress).pipe(
 export const hostPort = (name: string, lowestPort: 0 | 1) =>
   parsed(name, "HOST:PORT", (text) => parseHostPort(text, lowestPort))
 
+const policy = Flag.Literals("policy", ["auto", "relayed", "direct"]).pipe(
+  Flag.withDescription(
+    "Which way sessions go: direct when that is possible (auto, the default), over relays only, direct only"
+  ),
+  Flag.optional
+)
+
+/** Which way sessions may go. */
+export const paths = {
+  direct: hostPort("direct", 0).pipe(
+    Flag.withDescription("Listen for direct links here; port 0 takes a free one"),
+    Flag.optional
+  ),
+  policy
+}
+
 /** The peers that may call. */
 export const allow = parsed("allow", "KEY", parseKey).pipe(
   Flag.withDescription("Identity key of a peer that may connect; give it once for each; without it anybody may"),

@@ -15,6 +15,7 @@ import * as KeptPeer from "./keptPeer.ts"
 import { listenFailure } from "./listenFailure.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
+import { reportPaths } from "./pathReport.ts"
 import * as Relays from "./relays.ts"
 import type { SocketBroken } from "./SocketBroken.ts"
 import * as Tcp from "./tcp.ts"
@@ -24,6 +25,7 @@ export interface Input {
   readonly ticket: string
   readonly listen: Tcp.Address
   readonly identity: Option.Option<string>
+  readonly paths: NodeLayer.Paths
   readonly json: boolean
 }
 
@@ -109,6 +111,7 @@ export const run = (input: Input) =>
       Relays.hold(address.relays, output),
       KeptPeer.keep(address, {
         found: output.event({ event: "connected", identityKey }, `connected to ${identityKey}`),
+        present: (peer) => reportPaths(output, peer),
         lost: (error) =>
           output.event(
             { event: "disconnected", identityKey, reason: error.reason._tag },
@@ -117,4 +120,4 @@ export const run = (input: Input) =>
       })
     )
     return yield* forward(output, input.listen, keep)
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity))))
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity), input.paths)))

@@ -6,8 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as WaitUntil from "../layers/waitUntil.ts"
-import type { Causeway, Peer } from "../services/Causeway.ts"
-import type { PeerAddress } from "../services/NetCrypto.ts"
+import type { Causeway, CausewayAddress, Peer } from "../services/Causeway.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import type { CommandFailed } from "./failure.ts"
 import { reach } from "./reach.ts"
@@ -22,10 +21,12 @@ export interface KeptPeer {
 
 /** Calls the peer, and keeps calling until the scope closes. Fails when the very first call does. */
 export const keep = Effect.fnUntraced(function*(
-  address: PeerAddress,
+  address: CausewayAddress,
   report: {
     /** It is there again, after it was lost. */
     readonly found: Effect.Effect<void>
+    /** What to do beside it while it is there. */
+    readonly present: (peer: Peer) => Effect.Effect<void>
     readonly lost: (error: SessionError) => Effect.Effect<void>
   }
 ): Effect.fn.Return<KeptPeer, SessionError | CommandFailed, Causeway | Scope.Scope> {
@@ -36,6 +37,7 @@ export const keep = Effect.fnUntraced(function*(
     const peer = yield* reach(address)
     if (!(yield* Deferred.succeed(first, undefined))) yield* report.found
     present = peer
+    yield* Effect.forkScoped(report.present(peer))
     waiters.wake()
     const error = yield* Effect.ensuring(
       peer.closed,

@@ -14,16 +14,18 @@ import type { SessionError } from "../services/SessionError.ts"
 import { SessionSettings } from "../services/SessionSettings.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
+import { reportLinks } from "./pathReport.ts"
 import * as Peers from "./peers.ts"
 import * as PingSession from "./pingSession.ts"
 import type { PipeError } from "./PipeError.ts"
-import { pipeSession, reportLinks } from "./pipeSession.ts"
+import { pipeSession } from "./pipeSession.ts"
 import { announce } from "./servePeers.ts"
 
 export interface Input {
   readonly identity: string
   readonly relays: ReadonlyArray<RelayAddress>
   readonly allow: ReadonlyArray<PublicKey>
+  readonly paths: NodeLayer.Paths
   readonly once: boolean
   readonly json: boolean
 }
@@ -105,4 +107,4 @@ export const run = (input: Input) =>
     const output = Output.make({ json: input.json, events: "stderr" })
     yield* announce(output, input)
     yield* serveAll(output, input)
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity)), shortPatience)
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity, input.paths)), shortPatience)

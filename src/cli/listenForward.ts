@@ -20,6 +20,7 @@ export interface Input {
   readonly identity: string
   readonly relays: ReadonlyArray<RelayAddress>
   readonly allow: ReadonlyArray<PublicKey>
+  readonly paths: NodeLayer.Paths
   readonly forward: Tcp.Address
   readonly once: boolean
   readonly json: boolean
@@ -86,4 +87,4 @@ export const run = (input: Input) =>
       serveForward(output, input.forward, input.once ? Effect.asVoid(Deferred.succeed(gone, undefined)) : Effect.void),
       Deferred.await(gone)
     )
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity)))
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity, input.paths)))

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { toHex } from "../schema/Bytes.ts"
 import { formatHostPort } from "../schema/RelayAddress.ts"
+import type { Peer } from "../services/Causeway.ts"
 import { Entropy } from "../services/Entropy.ts"
 import type { NetCryptoPath } from "../services/NetCrypto.ts"
 import type { ByteSession } from "../services/Session.ts"
@@ -18,6 +19,7 @@ import * as Tickets from "./tickets.ts"
 export interface Input {
   readonly ticket: string
   readonly identity: Option.Option<string>
+  readonly paths: NodeLayer.Paths
   readonly count: number
   readonly size: number
   readonly json: boolean
@@ -25,6 +27,8 @@ export interface Input {
 
 /** How long the peer may take to accept the session, or to answer one ping. */
 const answerTimeout = "15 seconds"
+/** How long the relays may take to answer. */
+const probeTimeout = "5 seconds"
 /** Between two pings, so that each is alone on its way. */
 const interval = "100 millis"
 
@@ -53,6 +57,14 @@ const roundTrip = Effect.fnUntraced(function*(session: ByteSession, bytes: Uint8
 const quantile = (sorted: ReadonlyArray<number>, q: number): number =>
   Output.rounded(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0, 3)
 
+/** Which way the sessions go now; undefined while there is no link. */
+const wayOf = (peer: Peer): "direct" | "relayed" | undefined => {
+  const link = peer.link()
+  return link._tag === "Up" ? link.path : undefined
+}
+
+const described = { direct: "directly", relayed: "over relays" } as const
+
 const describePath = (path: NetCryptoPath): string => {
   const time = path.roundTrip === undefined ? "no answer" : `${Output.rounded(path.roundTrip, 2)} ms`
   const carries = path.carries ? ", carries the data" : ""
@@ -75,12 +87,19 @@ export const run = (input: Input) =>
       const ms = yield* timeout(roundTrip(session, entropy.bytes(input.size)))
       times.push(ms)
       const roundTripMs = Output.rounded(ms, 3)
+      const way = wayOf(peer)
       yield* output.event(
-        { event: "ping", sequence, size: input.size, roundTripMs },
-        `${input.size} bytes and back, number ${sequence}: ${Output.rounded(ms, 2)} ms`
+        { event: "ping", sequence, size: input.size, roundTripMs, path: way ?? null },
+        `${input.size} bytes and back, number ${sequence}: ${Output.rounded(ms, 2)} ms${
+          way ? ` ${described[way]}` : ""
+        }`
       )
     }
-    for (const path of yield* peer.probe) {
+    const last = wayOf(peer)
+    // Relays that sleep below a direct link may leave nothing to ask.
+    const relays = yield* Effect.timeoutOption(peer.probe, probeTimeout)
+    for (const found of Option.getOrElse(relays, () => [])) {
+      const path = { ...found, carries: found.carries && last !== "direct" }
       const { carries, online } = path
       const roundTripMs = path.roundTrip === undefined ? null : Output.rounded(path.roundTrip, 3)
       yield* output.event(
@@ -92,8 +111,10 @@ export const run = (input: Input) =>
     times.sort((a, b) => a - b)
     const [minMs, p50Ms, maxMs] = [quantile(times, 0), quantile(times, 0.5), quantile(times, 1)]
     yield* output.event(
-      { event: "done", identityKey, path: "relayed", count: times.length, minMs, p50Ms, maxMs },
-      `${times.length} answered: fastest ${minMs} ms, median ${p50Ms} ms, slowest ${maxMs} ms`
+      { event: "done", identityKey, path: last ?? null, count: times.length, minMs, p50Ms, maxMs },
+      `${times.length} answered${
+        last ? ` ${described[last]}` : ""
+      }: fastest ${minMs} ms, median ${p50Ms} ms, slowest ${maxMs} ms`
     )
     yield* Effect.ignore(Effect.timeout(session.closed, "1 second"))
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity))))
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity), input.paths)))

@@ -1,6 +1,5 @@
 /** One session as `listen` and `connect` use it: piped to stdin and stdout, announced, and drained when a signal ends the command. */
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import { toHex } from "../schema/Bytes.ts"
 import type { Peer } from "../services/Causeway.ts"
 import type { ByteSession } from "../services/Session.ts"
@@ -26,16 +25,3 @@ export const pipeSession = Effect.fnUntraced(function*(
     `done: ${bytesSent} bytes sent, ${bytesReceived} bytes received`
   )
 })
-
-/** Says when the link is lost and when there is one again. Until it is interrupted. */
-export const reportLinks = (output: Output, peer: Peer): Effect.Effect<void> => {
-  const identityKey = toHex(peer.identityKey)
-  return peer.links.pipe(
-    Stream.drop(1),
-    Stream.runForEach((state) =>
-      state._tag === "Up"
-        ? output.event({ event: "resumed", identityKey }, "there is a link again, and nothing was lost")
-        : output.event({ event: "interrupted", identityKey }, "the link is lost; waiting for a new one")
-    )
-  )
-}

@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { toHex } from "../schema/Bytes.ts"
-import { Causeway, type Peer } from "../services/Causeway.ts"
-import type { PeerAddress } from "../services/NetCrypto.ts"
+import { Causeway, type CausewayAddress, type Peer } from "../services/Causeway.ts"
+import { DirectSettings } from "../services/DirectSettings.ts"
 import type { ByteSession } from "../services/Session.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import { CommandFailed } from "./failure.ts"
@@ -18,12 +18,14 @@ const short = ({ identityKey }: Pick<Peer, "identityKey">): string => `peer ${to
 
 /** The peer, once there is a link to it; the scope says goodbye. Fails when it does not answer, or no relay carries the question. */
 export const reach = Effect.fnUntraced(function*(
-  address: PeerAddress
+  address: CausewayAddress
 ): Effect.fn.Return<Peer, SessionError | CommandFailed, Causeway | Scope.Scope> {
   const causeway = yield* Causeway
-  const detail = `${
-    short(address)
-  } was not reached within 30 s; check that it runs and that one of its relays is reachable from here`
+  const { policy } = yield* DirectSettings
+  const advice = policy === "direct"
+    ? "check that it runs and that one of the two listens (--direct) where the other can dial it, or allow relays (--policy auto)"
+    : "check that it runs and that one of its relays is reachable from here"
+  const detail = `${short(address)} was not reached within 30 s; ${advice}`
   return yield* causeway.connect(address).pipe(
     Effect.timeoutOrElse({ duration: callTimeout, orElse: () => Effect.fail(new CommandFailed({ detail })) })
   )

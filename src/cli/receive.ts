@@ -23,6 +23,7 @@ export interface Input {
   readonly identity: string
   readonly relays: ReadonlyArray<RelayAddress>
   readonly allow: ReadonlyArray<PublicKey>
+  readonly paths: NodeLayer.Paths
   readonly dir: string
   readonly once: boolean
   readonly json: boolean
@@ -104,4 +105,4 @@ export const run = (input: Input) =>
       receiveAll(output, folder, input.once ? Effect.asVoid(Deferred.succeed(complete, undefined)) : Effect.void),
       Deferred.await(complete)
     )
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity)))
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(input.identity, input.paths)))

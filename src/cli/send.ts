@@ -9,6 +9,7 @@ import { CommandFailed } from "./failure.ts"
 import type { FileTransferError } from "./FileTransferError.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
+import { reportPaths } from "./pathReport.ts"
 import { openBytes, reach } from "./reach.ts"
 import * as Relays from "./relays.ts"
 import * as SendFile from "./sendFile.ts"
@@ -19,6 +20,7 @@ export interface Input {
   readonly ticket: string
   readonly files: ReadonlyArray<string>
   readonly identity: Option.Option<string>
+  readonly paths: NodeLayer.Paths
   readonly json: boolean
 }
 
@@ -94,10 +96,11 @@ export const run = (input: Input) =>
     const peer = yield* reach(address)
     const identityKey = toHex(peer.identityKey)
     yield* output.event({ event: "connected", identityKey }, `connected to ${identityKey}`)
+    yield* Effect.forkScoped(reportPaths(output, peer))
     yield* sendAll(output, peer, input.files).pipe(
       Effect.catchTag("SessionError", (error) =>
         new CommandFailed({
           detail: `${error.message}; what has arrived is kept: the same command again goes on there`
         }))
     )
-  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity))))
+  }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity), input.paths)))

@@ -5,9 +5,11 @@ import type * as Scope from "effect/Scope"
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import type { RelayAddress } from "../schema/RelayAddress.ts"
 import { Causeway, type Peer } from "../services/Causeway.ts"
+import { DirectLinks } from "../services/DirectLinks.ts"
 import { Identity } from "../services/Identity.ts"
 import type { SessionOffer } from "../services/Session.ts"
 import type { Output } from "./output.ts"
+import { reportPaths } from "./pathReport.ts"
 import * as Peers from "./peers.ts"
 import * as PingSession from "./pingSession.ts"
 import * as Relays from "./relays.ts"
@@ -22,7 +24,8 @@ export const announce = Effect.fnUntraced(function*(
   input: { readonly relays: ReadonlyArray<RelayAddress>; readonly allow: ReadonlyArray<PublicKey> }
 ) {
   const causeway = yield* Causeway
-  const ticket = yield* Tickets.write(yield* Identity, input.relays)
+  const endpoints = yield* (yield* DirectLinks).endpoints
+  const ticket = yield* Tickets.write(yield* Identity, input.relays, endpoints)
   yield* Relays.hold(input.relays, output)
   yield* causeway.setAcceptPolicy((key) =>
     input.allow.length === 0 || input.allow.some((allowed) => equalBytes(allowed, key))
@@ -38,6 +41,7 @@ const visit = Effect.fnUntraced(function*(
 ): Effect.fn.Return<void, never, Scope.Scope> {
   const identityKey = toHex(peer.identityKey)
   yield* output.event({ event: "connected", identityKey }, `connected to ${identityKey}`)
+  yield* Effect.forkScoped(reportPaths(output, peer))
   const handlers = yield* FiberSet.make<void>()
   const next = Effect.flatMap(peer.accept, (offer) => {
     const isPing = offer.name === PingSession.sessionName

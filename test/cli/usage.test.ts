@@ -79,6 +79,17 @@ describe("wrong usage ends with 2 and one line", patient, () => {
       ["listen", "--identity", "a", "--relay", relay, "--forward", "127.0.0.1:0"],
       /from 1 to 65535/
     ],
+    [
+      "direct links without port",
+      ["receive", "--identity", "a", "--relay", relay, "--direct", "0.0.0.0"],
+      /--direct.*HOST:PORT/
+    ],
+    ["an unknown policy", ["connect", "causeway:AVbq", "--policy", "fast"], /auto/],
+    [
+      "a direct listener that must not be used",
+      ["ping", "causeway:AVbq", "--policy", "relayed", "--direct", "127.0.0.1:0"],
+      /--direct is of no use with the policy relayed/
+    ],
     ["nothing to send", ["send", "causeway:AVbq"], /Missing required argument: FILE/],
     ["a send with a damaged ticket", ["send", "causeway:AVbq", "x"], /copy the whole line/],
     ["a receive without relay", ["receive", "--identity", "a"], /relay/],

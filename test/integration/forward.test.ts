@@ -31,6 +31,7 @@ const setUp = Effect.fnUntraced(function*(options: {
   }
   const keep = KeptPeer.keep(address, {
     found: near.output.event({ event: "connected" }),
+    present: () => Effect.void,
     lost: (error) => near.output.event({ event: "disconnected", reason: error.reason._tag })
   })
   const running = yield* Effect.forkScoped(
