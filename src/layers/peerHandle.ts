@@ -125,12 +125,11 @@ export class PeerHandle implements Peer {
   }
 
   get probe(): Effect.Effect<ReadonlyArray<NetCryptoPath>, SessionError> {
+    // Lost meanwhile: the next connection is asked. A direct link need not have one.
+    const lost = Effect.sync(() => this.#links.path === "direct" ? [] : undefined)
     const ask = Effect.suspend(() => {
       const { connection } = this.#links
-      // Lost meanwhile: the next connection is asked.
-      return connection === undefined
-        ? Effect.succeed(undefined)
-        : Effect.orElseSucceed(connection.probe, () => undefined)
+      return connection === undefined ? lost : Effect.catch(connection.probe, () => lost)
     })
     const attempt: Effect.Effect<ReadonlyArray<NetCryptoPath>, SessionError> = Effect.andThen(this.#up, ask).pipe(
       Effect.flatMap((paths) => paths === undefined ? Effect.andThen(Effect.yieldNow, attempt) : Effect.succeed(paths))

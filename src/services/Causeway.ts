@@ -66,7 +66,7 @@ export interface Peer {
   readonly ping: Effect.Effect<number, SessionError>
   /**
    * Milliseconds to the peer and back through each relay that the link could use, all asked at once; see `NetCryptoConnection.probe`.
-   * Waits while there is no link.
+   * Waits while there is no link. While a direct link lets the relays rest, nobody is asked.
    */
   readonly probe: Effect.Effect<ReadonlyArray<NetCryptoPath>, SessionError>
   /** Turns the peer away, with code 1 (busy) and the message, and ends everything with it once it has been told. Never fails. */

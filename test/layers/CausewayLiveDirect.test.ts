@@ -208,6 +208,18 @@ describe("a direct link", () => {
       assert.deepStrictEqual([network.live?.a.rest, network.live?.b.rest], ["parked", "parked"])
     }))
 
+  it.effect("a probe while there are no relays asks nobody, and does not wait for any", () =>
+    Effect.gen(function*() {
+      const { a, network } = yield* connected()
+      yield* TestClock.adjust(10_000)
+      network.lose()
+      yield* rest
+      assert.strictEqual(pathOf(a.link()), "direct")
+      const probing = yield* forkNow(a.probe)
+      yield* rest
+      assert.deepStrictEqual(yield* Fiber.join(probing), [])
+    }))
+
   it.effect("a goodbye over it ends everything, and nobody waits", () =>
     Effect.gen(function*() {
       const { a, b, near } = yield* withSession()

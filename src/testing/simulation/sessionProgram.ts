@@ -252,7 +252,11 @@ export const start = Effect.fnUntraced(function*(
     sayGoodbye: Effect.suspend(() => {
       const closing = Scope.close(calls, Exit.void)
       const leaving = Effect.forEach(Array.from(known.values()), (held) => held.leave(undefined), { discard: true })
-      return Effect.andThen(leaving, Effect.asVoid(Effect.forkIn(closing, scope)))
+      // Nor does it take calls: somebody's call may still be on its way.
+      return Effect.orDie(causeway.setAcceptPolicy(() => false)).pipe(
+        Effect.andThen(leaving),
+        Effect.andThen(Effect.asVoid(Effect.forkIn(closing, scope)))
+      )
     })
   }
 })

@@ -104,7 +104,10 @@ export const make = Effect.fnUntraced(function*(basis: WorldBasis): Effect.fn.Re
     if (!isForgotten && looks.get(there.relation) === patience) {
       trace.count("forgotten with the next link", nameOf(there.relation))
       for (const link of links) if (link.node === a.name && link.peer === b.name) yield* link.close
+      // From a direct link they move to the relays.
+      yield* there.relation.handle.setPolicy("relayed")
     }
+    if (looks.get(there.relation) === 2 * patience) yield* there.relation.handle.setPolicy("auto")
     looks.set(there.relation, (looks.get(there.relation) ?? 0) + 1)
     return isForgotten
   })
