@@ -293,7 +293,7 @@ export class PeerLinks {
     if (this.#left("the direct connection has ended")) return
     if (this.#policy === "direct") return
     this.#relayed?.connection.wake()
-    this.#relayed?.carry()
+    this.#relayed?.takeBack()
   }
 
   #closed(relayed: RelayedLink, error: NetCryptoError): void {

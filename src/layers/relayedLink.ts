@@ -87,6 +87,12 @@ export class RelayedLink {
     return true
   }
 
+  /** Makes the sessions run over it again, after another link. The peer need not have noticed that the other one is lost. */
+  takeBack(): void {
+    this.carry()
+    if (this.#link !== undefined && this.#link.epoch === undefined) this.#mux?.reattach(this.#link)
+  }
+
   /** Makes the sessions run over it. Nothing before the peer's hello. */
   carry(): void {
     const mux = this.#mux
