@@ -32,14 +32,9 @@ const connect = Effect.fn("DirectTransport.connect")((endpoint: IpEndpoint, secr
       nodeDirectTls.prepare(raw)
       const { secured, socket } = nodeDirectTls.asClient(raw, secret)
       const keyExchange = yield* restore(secured).pipe(
-        Effect.onError(() =>
-          Effect.sync(() => {
-            socket.destroy()
-            raw.destroy()
-          })
-        )
+        Effect.onError(() => Effect.sync(() => socket.destroy()))
       )
-      const { close, stream } = nodeDirectStream.make(socket, raw, {
+      const { close, stream } = nodeDirectStream.make(socket, {
         remote: { host: endpoint.host, port: endpoint.port },
         keyExchange,
         pskIdentity: secret.pskIdentity
@@ -81,17 +76,15 @@ const listen = Effect.fnUntraced(function*(
         asked(named)
         return pskOf(named, caller.remote)
       })
-      // A handshake that failed has ended the socket itself, behind the alert that says why.
-      caller.close = Effect.sync(() => {
-        if (!socket.destroyed) nodeConnection.destroy(caller.raw)
-      })
+      // From here on the socket below is TLS' own. A handshake that failed has ended it already, behind the alert that says why.
+      caller.close = Effect.sync(() => socket.destroy())
       return secured.pipe(
         Effect.timeoutOrElse({
           duration: handshakeTimeout,
           orElse: () => Effect.fail(new TransportError({ kind: "Denied", detail: "ETIMEDOUT" }))
         }),
         Effect.map((keyExchange) => {
-          const { close, stream } = nodeDirectStream.make(socket, caller.raw, {
+          const { close, stream } = nodeDirectStream.make(socket, {
             remote: caller.remote,
             keyExchange,
             pskIdentity

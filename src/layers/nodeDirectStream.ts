@@ -3,11 +3,10 @@
  * it exists, before it is secured; it never dials, accepts or negotiates.
  */
 import * as Effect from "effect/Effect"
-import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { DirectStream } from "../services/DirectTransport.ts"
 import { DirectInbox } from "./DirectInbox.ts"
-import { closedHere, destroy, ended } from "./nodeConnection.ts"
+import { closedHere, ended } from "./nodeConnection.ts"
 import { endGracefully } from "./nodeEnding.ts"
 import * as nodeTransportError from "./nodeTransportError.ts"
 
@@ -23,12 +22,9 @@ export interface NodeDirectStream {
   readonly close: Effect.Effect<void>
 }
 
-/**
- * Begins to read, and keeps what comes for the receiver. The socket must be secured. `raw` is the socket below: only it can be reset.
- */
+/** Begins to read, and keeps what comes for the receiver. The socket must be secured. */
 export const make = (
   socket: Tls.TLSSocket,
-  raw: Net.Socket,
   found: Pick<DirectStream, "remote" | "keyExchange" | "pskIdentity">
 ): NodeDirectStream => {
   const inbox = new DirectInbox({
@@ -56,16 +52,15 @@ export const make = (
     socket.off("data", onData)
     inbox.abandon(closedHere)
   }
-  // The TLS socket follows by itself, in a later turn. Until then nothing may touch it: Node 22 and 24 crash when it writes to, or
-  // closes above, a socket that has been reset.
-  const reset = () => destroy(raw)
+  // Never a reset of the socket below: Node frees TLS under the feet of reads and writes that are still to come, and crashes.
+  const destroy = () => void socket.destroy()
 
   return {
     stream: {
       ...found,
       handle: (handlers) => inbox.handle(handlers),
       write: (pieces) => {
-        if (raw.destroyed || !socket.writable) return true
+        if (!socket.writable) return true
         // Corked, the pieces go to TLS in one call, which makes one series of full records of them and one write to the system.
         socket.cork()
         for (const piece of pieces) if (piece.length > 0) socket.write(piece)
@@ -74,14 +69,14 @@ export const make = (
       },
       hold: (held) => inbox.hold(held),
       destroy: () => {
-        if (raw.destroyed || socket.destroyed) return
+        if (socket.destroyed) return
         leave()
-        reset()
+        destroy()
       }
     },
     close: Effect.suspend(() => {
       leave()
-      return raw.destroyed ? Effect.void : endGracefully(socket, reset)
+      return endGracefully(socket, destroy)
     })
   }
 }

@@ -16,9 +16,9 @@ const settled = (socket: Net.Socket, events: ReadonlyArray<"finish" | "close">) 
 
 /**
  * Ends the socket within 2 s, then destroys it. Returns at once when no bytes are queued or the far side is gone. Nobody may be reading
- * it any more; `reset` destroys it with an RST.
+ * it any more; `abandon` destroys it with bytes still queued.
  */
-export const endGracefully = (socket: Net.Socket, reset: () => void): Effect.Effect<void> =>
+export const endGracefully = (socket: Net.Socket, abandon: () => void): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (socket.destroyed) return Effect.void
     // What the far side still sends is read and dropped: unread bytes would turn our FIN into a reset that discards our last bytes.
@@ -31,8 +31,9 @@ export const endGracefully = (socket: Net.Socket, reset: () => void): Effect.Eff
       Effect.timeoutOption(closeTimeout),
       Effect.andThen(Effect.sync(() => {
         if (socket.destroyed) return
-        if (socket.writableFinished) socket.destroy()
-        else reset()
+        // Once the system has all bytes the FIN is on its way, and a socket that is being shut down cannot be reset: Node loses it.
+        if (socket.writableLength === 0) socket.destroy()
+        else abandon()
       }))
     )
   })

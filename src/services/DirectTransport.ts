@@ -40,7 +40,10 @@ export interface DirectStream {
    * called `handle`, at most 512 KiB are read.
    */
   readonly hold: (held: boolean) => void
-  /** Ends the stream at once, with a reset, without waiting for what is queued. `onClosed` follows, not inside the call. Idempotent. */
+  /**
+   * Ends the stream at once, without waiting for what is queued; the far side sees `Reset` or `Ended`, as the system likes. `onClosed`
+   * follows, not inside the call. Idempotent.
+   */
   readonly destroy: () => void
 }
 

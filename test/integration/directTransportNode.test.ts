@@ -11,6 +11,7 @@ import * as DirectTransportNode from "../../src/layers/DirectTransportNode.ts"
 import * as nodeDirectTls from "../../src/layers/nodeDirectTls.ts"
 import { DirectSettings } from "../../src/services/DirectSettings.ts"
 import { type DirectStream, DirectTransport, type RefusedCaller } from "../../src/services/DirectTransport.ts"
+import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { directConformance } from "../layers/directTransportConformance.ts"
 import { assertBytes, Receiver } from "../layers/directUse.ts"
 import { type Address, anyPort, pattern } from "../layers/transportUse.ts"
@@ -367,6 +368,75 @@ describe("DirectTransportNode, what only TLS and TCP have", () => {
         ))
       ))
     ))
+
+  it.live(
+    "I5: streams that end on either side at any moment, in any way, crash nothing and leave nothing",
+    () =>
+      run(Effect.gen(function*() {
+        const transport = yield* DirectTransport
+        const entropy = EntropySeeded.make(20_26)
+        const pick = (below: number) => Math.floor(entropy.fraction() * below)
+        const now = yield* LoopTime.make
+        const before = descriptors()
+        let wrong = 0
+
+        /** What one side does with its stream, a few steps of it. */
+        const live = Effect.fnUntraced(function*(stream: DirectStream) {
+          let closings = 0
+          stream.handle({
+            onBytes: (bytes) => {
+              if (pick(10) === 0) stream.write([bytes])
+              if (pick(40) === 0) stream.destroy()
+            },
+            onWritable: () => {
+              if (pick(3) === 0) stream.write([pattern(100)])
+            },
+            onClosed: () => {
+              if (++closings > 1) wrong++
+              stream.write([pattern(10)])
+            }
+          })
+          for (let steps = pick(6); steps > 0; steps--) {
+            const step = pick(7)
+            if (step === 0) stream.hold(true)
+            else if (step === 1) stream.hold(false)
+            else if (step === 2) stream.write([pattern(3_000_000)])
+            else if (step < 5) stream.write([pattern(100), pattern(pick(70_000))])
+            else yield* Effect.sleep(pick(4))
+          }
+          if (pick(2) === 0) stream.destroy()
+          if (pick(3) === 0) stream.write([pattern(100)])
+          if (pick(3) === 0) yield* Effect.sleep(pick(4))
+        })
+
+        const churn = Effect.fnUntraced(function*(disturbed: boolean) {
+          const { serve, ...bound } = yield* transport.listen(anyPort, () => psk)
+          yield* Effect.forkScoped(serve(live))
+          const proxy = disturbed ? yield* FaultProxy.make({ target: bound }) : undefined
+          yield* Effect.forkScoped(Effect.forever(Effect.andThen(
+            Effect.sleep(30),
+            Effect.sync(() => pick(2) === 0 ? proxy?.reset() : proxy?.corrupt("toClient"))
+          )))
+          yield* Effect.forEach(
+            Array.from({ length: 150 }),
+            () =>
+              transport.connect(proxy ?? bound, secret).pipe(
+                Effect.flatMap(live),
+                Effect.timeoutOption(pick(5) === 0 ? pick(8) : 5_000),
+                Effect.scoped,
+                Effect.ignore
+              ),
+            { concurrency: 8 }
+          )
+        }, Effect.scoped)
+
+        yield* churn(false)
+        yield* LoopTime.until(now, "no descriptor more than before", () => descriptors() <= before, 8_000)
+        yield* churn(true)
+        assert.strictEqual(wrong, 0)
+      })),
+    60_000
+  )
 
   it.live(
     "two thousand callers that hang up at once leave nothing, and a peer connects right after them",
