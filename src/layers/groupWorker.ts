@@ -1,7 +1,7 @@
 /**
  * The worker of a group (rows I01, I02): one fiber that takes commands and arriving links through one bounded queue, so that it waits for both
  * at once and loses neither to the other; interrupting it cancels the group. It alone keeps the books: who is requested, which links are
- * pending, which connections were ever made, and which of them somebody wants again. Links are made by each `GroupPeer`.
+ * pending, and which connections somebody wants again. Links are made by each `GroupPeer`.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -61,8 +61,6 @@ export class GroupWorker {
   readonly #requested = new Set<string>()
   /** Links that are there and whose sessions do not flow yet: nobody has to hurry for those. */
   readonly #pending = new Map<string, GroupLink>()
-  /** Members with which there was a connection: only those may be asked for again (row I05). */
-  readonly #established = new Set<string>()
   /** Connections that somebody wants again. */
   readonly #reconnections = new Map<string, Deferred.Deferred<Peer>>()
   /** Somebody has called `build`, so that the group is complete. */
@@ -179,7 +177,8 @@ export class GroupWorker {
 
   #reconnect(id: string): Deferred.Deferred<Peer> | Failure {
     const peer = this.#peers.get(id)
-    if (peer === undefined || !this.#established.has(id)) return failure(id, new Errors.NotConnectedBefore())
+    // Who asks has built the group, so every member was connected (row I05).
+    if (peer === undefined) return failure(id, new Errors.NotConnectedBefore())
     const wanted = this.#reconnections.get(id) ?? Deferred.makeUnsafe<Peer>()
     this.#reconnections.set(id, wanted)
     if (!this.#pending.has(id)) peer.hurry()
@@ -193,7 +192,6 @@ export class GroupWorker {
     if (isUp || this.#pending.get(id) !== peer.link) this.#pending.delete(id)
     if (isUp) {
       this.#requested.delete(id)
-      this.#established.add(id)
       this.#connected(id, peer)
       this.#finish()
     } else if (peer.sessions.fault !== undefined || !peer.sessions.wasUp) {

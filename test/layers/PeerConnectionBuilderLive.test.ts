@@ -167,20 +167,22 @@ describe("a static group", () => {
     { parallelism: 4, sessions: 2, others: 4, streams: 2 },
     { parallelism: 4, sessions: 64, others: 4, streams: 4 },
     { parallelism: 4, sessions: 0, others: 4, streams: 1 },
-    { parallelism: 4, sessions: undefined, others: 3, streams: 3 }
+    { parallelism: 4, sessions: undefined, others: 3, streams: 3 },
+    { parallelism: 4, sessions: 2, others: 4, streams: 2, dials: true }
   ])(
     "I08: $parallelism streams for $sessions sessions, and $others at the peer: a link has $streams",
-    ({ others, parallelism, sessions, streams }) =>
+    ({ dials = false, others, parallelism, sessions, streams }) =>
       Effect.gen(function*() {
         const network = new FakeGroup()
-        const one = yield* member(network, 1, { parallelism, ...(sessions === undefined ? {} : { sessions }) })
-        const two = yield* member(network, 2, { parallelism: others })
-        yield* one.include(2)
-        yield* two.include(1)
+        const [ours, theirs] = dials ? [2, 1] : [1, 2]
+        const one = yield* member(network, ours!, { parallelism, ...(sessions === undefined ? {} : { sessions }) })
+        const two = yield* member(network, theirs!, { parallelism: others })
+        yield* one.include(theirs!)
+        yield* two.include(ours!)
         const { connections } = yield* one.builder.build
         assert.strictEqual(network.links[0]?.streams.length, streams)
         const [progress] = yield* Stream.runCollect(Stream.take(one.builder.progress, 1))
-        assert.deepStrictEqual(statesOf(progress!)[2], { _tag: "Connected", streams })
+        assert.deepStrictEqual(statesOf(progress!)[theirs!], { _tag: "Connected", streams })
         assert.strictEqual(connections.size, 1)
       })
   )

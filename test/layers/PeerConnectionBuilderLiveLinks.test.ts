@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { ValueSession } from "../../src/services/Session.ts"
 import { FakeGroup, keyOf } from "../utils/FakeGroup.ts"
@@ -64,7 +65,7 @@ describe("a link of a static group", () => {
       const network = new FakeGroup()
       const [one, two] = yield* Effect.forEach([1, 2], (number) => member(network, number, { parallelism: 3 }))
       network.onLink = ({ streams }) => {
-        streams[1]!.other.frozen = network.links.length === 1
+        streams[1]!.frozen = streams[1]!.other.frozen = network.links.length === 1
       }
       yield* one!.include(2)
       yield* two!.include(1)
@@ -92,9 +93,15 @@ describe("a link of a static group", () => {
         }
         yield* one!.include(2)
         yield* two!.include(1)
+        const reasons = new Set<string | undefined>()
+        yield* forkNow(Stream.runForEach(two!.builder.progress, ([peer]) =>
+          Effect.sync(() => {
+            if (peer?.state._tag === "Dialling") reasons.add(peer.state.lastError?.reason._tag)
+          })))
         const building = yield* forkNow(two!.builder.build)
         yield* rest
         assert.isTrue(network.links[0]!.streams[0]!.isClosed)
+        assert.isTrue(reasons.has("HandshakeFailed"))
         yield* TestClock.adjust("1 second")
         yield* rest
         assert.strictEqual((yield* Fiber.join(building)).connections.size, 1)
@@ -263,6 +270,46 @@ describe("a peer of a static group", () => {
       yield* one.close
       const error = yield* Effect.flip(one.group.reconnector.reconnect(keyOf(2)))
       assert.strictEqual(error.reason._tag, "GroupEnded")
+    }))
+
+  it.effect("that leaves before build is done is waited for until it is back", () =>
+    Effect.gen(function*() {
+      const network = new FakeGroup()
+      const [one, two, three] = yield* Effect.forEach([1, 2, 3], (number) => member(network, number))
+      yield* one!.include(2, 3)
+      yield* two!.include(1)
+      const building = yield* forkNow(one!.builder.build)
+      yield* rest
+      yield* two!.close
+      yield* three!.include(1)
+      yield* TestClock.adjust("5 seconds")
+      assert.isUndefined(building.pollUnsafe())
+      yield* (yield* member(network, 2, { process: 1 })).include(1)
+      const { connections } = yield* Fiber.join(building)
+      for (const peer of connections.values()) assert.strictEqual(peer.link()._tag, "Up")
+    }))
+
+  it.effect("that has given us up ends our sessions, which still waited, when it is back", () =>
+    Effect.gen(function*() {
+      const network = new FakeGroup()
+      const one = yield* member(network, 1, { settings: { resumeTimeout: 10_000 } })
+      const two = yield* member(network, 2)
+      yield* one.include(2)
+      yield* two.include(1)
+      const [, group] = yield* Effect.all([one.builder.build, two.builder.build], { concurrency: "unbounded" })
+      const [session] = yield* peerOf(group, 1).makeSessions(1)
+      yield* session!.send(numbered(1))
+      yield* TestClock.adjust("2 seconds")
+      network.away.add(1)
+      for (const stream of network.open) stream.kill()
+      yield* TestClock.adjust("12 seconds")
+      network.away.delete(1)
+      yield* TestClock.adjust("6 seconds")
+      yield* rest
+      const waiting = yield* forkNow(reasonOf(session!))
+      yield* rest
+      const exit = waiting.pollUnsafe()
+      assert.strictEqual(exit?._tag === "Success" ? exit.value : exit?._tag, "PeerRestarted")
     }))
 
   it.effect("that leaves says goodbye: its sessions end at once, and when it comes back there are others", () =>

@@ -59,7 +59,9 @@ export class FakeStream implements DirectStream {
     if (!held) this.other.later()
   }
 
-  readonly destroy = (): void => this.kill()
+  readonly destroy = (): void => {
+    if (!this.isClosed) this.kill()
+  }
 
   /** Breaks the stream: `arrives` bytes of what is on its way still do. */
   kill(arrives: () => number = () => 0): void {
