@@ -11,6 +11,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import { ConnectionRegistry } from "../services/ConnectionRegistry.ts"
 import { DirectTransport } from "../services/DirectTransport.ts"
 import { NodePhase, type Phase, phaseOf, phasesBetween } from "../services/NodePhase.ts"
@@ -33,6 +34,7 @@ export const layer = <A, E, R>(node: Layer.Layer<A, E, R>): Layer.Layer<A | Node
     const gate = nodeGate.make(changed)
     const scope = yield* Scope.make()
     const over = yield* Deferred.make<void>()
+    const ref = yield* SubscriptionRef.make<Phase>("Disconnected")
     let isEnding = false
     let isTerminated = false
 
@@ -42,6 +44,7 @@ export const layer = <A, E, R>(node: Layer.Layer<A, E, R>): Layer.Layer<A | Node
       yield* Effect.timeoutOption(Fiber.await(goodbyes), goodbyeTimeout)
       yield* gate.cut
       isTerminated = true
+      yield* SubscriptionRef.set(ref, "Terminated")
       changed()
       const exit = yield* Fiber.await(goodbyes)
       if (Exit.isFailure(exit)) yield* Effect.logError("A part of the node did not end as it should", exit.cause)
@@ -101,5 +104,9 @@ export const layer = <A, E, R>(node: Layer.Layer<A, E, R>): Layer.Layer<A | Node
       Stream.takeUntil((now) => now === "Terminated")
     )
 
-    return Context.mergeAll(gated, inside, Context.make(NodePhase, NodePhase.of({ phase, changes, terminate })))
+    // For those who want to be told by a ref. The end of the node is told by the end itself.
+    const copied = Stream.runForEach(changes, (now) => isTerminated ? Effect.void : SubscriptionRef.set(ref, now))
+    yield* Effect.forkScoped(copied, { startImmediately: true })
+
+    return Context.mergeAll(gated, inside, Context.make(NodePhase, NodePhase.of({ phase, ref, changes, terminate })))
   }))

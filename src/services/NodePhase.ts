@@ -1,6 +1,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
+import type * as SubscriptionRef from "effect/SubscriptionRef"
 import type { RelayState } from "./RelayClient.ts"
 
 /**
@@ -56,6 +57,8 @@ export const phasesBetween = (before: Phase | undefined, after: Phase): Readonly
 export class NodePhase extends Context.Service<NodePhase, {
   /** The present phase. It is looked up, not remembered. */
   readonly phase: Effect.Effect<Phase>
+  /** The same for those who follow a ref. It is told of every change a moment later; setting it changes nothing. */
+  readonly ref: SubscriptionRef.SubscriptionRef<Phase>
   /** The present phase, then every change. Ends after `Terminated`. A slow reader may miss a phase that was over before it looked. */
   readonly changes: Stream.Stream<Phase>
   /**

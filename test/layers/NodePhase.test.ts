@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as TestClock from "effect/testing/TestClock"
 import * as NodePhaseLive from "../../src/layers/NodePhaseLive.ts"
 import { NodePhase, type Phase, phaseOf, phasesBetween } from "../../src/services/NodePhase.ts"
@@ -78,6 +79,7 @@ describe("a node", () => {
       assert.strictEqual(yield* a.node.phase, "Bootstrapping")
       yield* TestClock.adjust(250)
       assert.deepStrictEqual(phases, ["Disconnected", "Bootstrapping"])
+      assert.strictEqual(yield* SubscriptionRef.get(a.node.ref), "Bootstrapping")
       yield* TestClock.adjust(1_000)
       assert.deepStrictEqual(phases, ["Disconnected", "Bootstrapping", "Connected"])
       assert.strictEqual(yield* a.node.phase, "Connected")
@@ -153,6 +155,7 @@ describe("a node", () => {
       yield* a.registry.addRelay(relay.address)
       yield* TestClock.adjust(1_000)
       yield* Effect.all([a.node.terminate, a.node.terminate], { concurrency: 2 })
+      assert.strictEqual(yield* SubscriptionRef.get(a.node.ref), "Terminated")
       assert.deepStrictEqual(phases, ["Disconnected", "Bootstrapping", "Connected", "Terminated"])
       assert.strictEqual(yield* a.node.phase, "Terminated")
       assert.deepStrictEqual(yield* Stream.runCollect(a.node.changes), ["Terminated"])
