@@ -29,6 +29,7 @@ const tools = [
   { what: "sshd", packages: ["openssh-server"], found: existsSync("/usr/sbin/sshd") },
   { what: "ssh, scp and ssh-keygen", packages: ["openssh-client"], found: ["ssh", "scp", "ssh-keygen"].every(onPath) },
   { what: "PostgreSQL and psql", packages: ["postgresql"], found: postgresFound && onPath("psql") },
+  { what: "ip and ss", packages: ["iproute2"], found: onPath("ip") && onPath("ss") },
   { what: "setpriv", packages: ["util-linux"], found: onPath("setpriv") }
 ]
 

@@ -40,6 +40,8 @@ export interface RunningProcess {
   readonly ended: (within?: Duration.Input) => Effect.Effect<Ended>
   /** Writes a line to its standard input, which must be a pipe. */
   readonly write: (line: string) => void
+  /** Ends its standard input, which must be a pipe. */
+  readonly endInput: () => void
   /** Undefined when it is gone. */
   readonly usage: () => Usage | undefined
 }
@@ -129,6 +131,7 @@ export const start = Effect.fnUntraced(function*({ args, command, farewell, name
     signal: (signal) => Effect.sync(() => void child.kill(signal)),
     ended: (within = "20 seconds") => exited.pipe(orDie("end", within)),
     write: (line) => void child.stdin?.write(`${line}\n`),
+    endInput: () => void child.stdin?.end(),
     usage: () => usageOf(pid)
   } satisfies RunningProcess
 })
