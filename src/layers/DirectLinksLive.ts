@@ -163,8 +163,8 @@ export const layer = (
           Effect.forkScoped
         )
 
-      /** Waits for the link of a meeting, which the scope ends. */
-      const linkOf = (meeting: Meeting, within: number, failures: ReadonlyArray<string>, onMade: () => void) => {
+      /** Waits for the link of a meeting, which the scope ends; the end of its announcement ends it as well. */
+      const linkOf = (meeting: Meeting, failures: ReadonlyArray<string>, onMade: () => void) => {
         const { peer, waiters } = meeting.options
         const notReached = (detail: string) =>
           fail(peer, new Reason.NotReached({ detail: [...failures, detail].join("; ") }))
@@ -177,8 +177,8 @@ export const layer = (
           return meeting.isEnded ? notReached("no connection was left to wait for") : undefined
         }).pipe(
           Effect.timeoutOrElse({
-            duration: Math.max(0, within),
-            orElse: () => notReached(`no connection within ${Math.round(within)} ms`)
+            duration: numbers.attemptTimeout,
+            orElse: () => notReached(`no connection within ${numbers.attemptTimeout} ms`)
           })
         )
       }
@@ -230,8 +230,7 @@ export const layer = (
               delay: isGreater(identityKey) || own.length === 0 ? 0 : numbers.lowerDialDelay,
               onFailed: (what) => failures.push(what)
             }, listener !== undefined)
-            const within = Math.min(numbers.attemptTimeout, entry.expiresAt - now())
-            return yield* linkOf(meeting, within, failures, () => expected.complete(entry))
+            return yield* linkOf(meeting, failures, () => expected.complete(entry))
           }))
         }),
         dial: Effect.fn("DirectLinks.dial")(function*(identityKey, endpoints, streams = numbers.parallelism) {
@@ -255,7 +254,7 @@ export const layer = (
               delay: 0,
               onFailed: (what) => failures.push(what)
             }, false)
-            return yield* linkOf(meeting, numbers.attemptTimeout, failures, () => undefined)
+            return yield* linkOf(meeting, failures, () => undefined)
           }))
         }),
         accept: Effect.fn("DirectLinks.accept")(function*(identityKey, streams = numbers.parallelism) {

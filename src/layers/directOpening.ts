@@ -77,6 +77,7 @@ export class OpeningStream implements DirectStream {
   }
 
   #onBytes(bytes: Uint8Array): void {
+    if (bytes.length === 0) return undefined
     const missing = this.#packet.length - this.#filled
     if (missing === 0) return this.#deliver(bytes)
     const part = bytes.subarray(0, missing)

@@ -142,6 +142,28 @@ describe("DirectLinksLive: announced attempts", () => {
       yield* assertJoined(mine, yield* Fiber.join(theirs))
     })))
 
+  it.effect("M11: the lower waits for the greater's first bytes also on the streams that it dialled itself", () =>
+    inNetwork(Effect.gen(function*() {
+      const numbers = { parallelism: 2 }
+      const { greater, lower } = yield* pair({ greater: { numbers }, lower: { numbers, listens: false } })
+      const theirs = yield* lower.links.meet({
+        identityKey: greater.key,
+        attempt,
+        endpoints: [greater.endpoint],
+        announcedBy: "peer"
+      }).pipe(Effect.forkScoped({ startImmediately: true }))
+      const meeting = yield* greater.links.meet({ identityKey: lower.key, attempt, endpoints: [], announcedBy: "us" })
+        .pipe(Effect.forkScoped({ startImmediately: true }))
+      yield* TestClock.adjust(3_000)
+      const mine = yield* Fiber.join(meeting)
+      mine.streams[0]!.write([Uint8Array.of(0xb0)])
+      yield* TestClock.adjust(1_000)
+      assert.isUndefined(theirs.pollUnsafe())
+      mine.streams[1]!.write([Uint8Array.of(0xb1)])
+      yield* TestClock.adjust(1)
+      yield* assertJoined(mine, yield* Fiber.join(theirs))
+    })))
+
   it.effect("M14: meeting twice for one attempt, or again for one that is over, is refused", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair()

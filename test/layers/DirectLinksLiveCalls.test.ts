@@ -121,6 +121,13 @@ describe("DirectLinksLive: callers", () => {
       const first = yield* callByHand(greater, lower, secret, helloOf(greater, attempt, { streamId: 0, streams: 4 }))
       const second = yield* callByHand(greater, lower, secret, helloOf(greater, attempt, { streamId: 1, streams: 4 }))
       assert.deepStrictEqual([first.seen.bytes, second.seen.bytes], [[2, 0, 4], [2, 1, 4]])
+      // One more than either side wants.
+      for (const streams of [3, 64]) {
+        const streamId = Math.min(streams, 4)
+        const beyond = yield* callByHand(greater, lower, secret, helloOf(greater, attempt, { streamId, streams }))
+        assert.deepStrictEqual(beyond.seen.bytes, [])
+      }
+      assert.deepStrictEqual(tagsOf(lower), ["HandshakeFailed", "HandshakeFailed", "HandshakeFailed"])
     })))
 
   it.effect("I23: whoever says nothing behind the key is closed at the deadline, and blocks nobody", () =>
@@ -221,6 +228,27 @@ describe("DirectLinksLive: callers", () => {
       const again = yield* callByHand(greater, lower, secret, helloOf(greater, attempt, { streams: 2 }))
       assert.isDefined(again.seen.closed)
       assert.deepStrictEqual([tagsOf(lower), first.seen.closed], [["Replayed"], undefined])
+    })))
+
+  it.effect("M15: when a stream breaks before the others are made, the attempt ends at once, and all of it", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* pair({ lower: { numbers: { parallelism: 3 } } })
+      const meeting = yield* lower.links.meet({
+        identityKey: greater.key,
+        attempt,
+        endpoints: [],
+        announcedBy: "peer"
+      }).pipe(Effect.flip, Effect.forkScoped({ startImmediately: true }))
+      const secret = secretOf(yield* sharedKeys(greater, lower), attempt, greater.key)
+      const first = yield* callByHand(greater, lower, secret, helloOf(greater, attempt, { streams: 3 }))
+      const second = yield* callByHand(greater, lower, secret, helloOf(greater, attempt, { streamId: 1, streams: 3 }))
+      first.stream.write([Uint8Array.of(1)])
+      yield* TestClock.adjust(1)
+      first.stream.destroy()
+      yield* TestClock.adjust(1)
+      assert.strictEqual(meeting.pollUnsafe()?._tag, "Success")
+      assert.strictEqual((yield* Fiber.join(meeting)).reason._tag, "NotReached")
+      assert.isDefined(second.seen.closed)
     })))
 
   it.effect("M06 M14: our own call, sent back to us, is in the wrong direction", () =>

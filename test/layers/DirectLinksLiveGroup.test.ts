@@ -207,7 +207,8 @@ describe("DirectLinksLive: dialling", () => {
       const numbers = { parallelism: 3 }
       const { greater, lower } = yield* pair({ greater: { numbers }, lower: { numbers } })
       const network = yield* MemoryNetwork
-      const silent = { host: "10.0.0.77", port: 1 }
+      const third = yield* makeNode({ machine: "10.0.0.77", seed: 3, keys: lower.keys })
+      const silent = third.endpoint
       network.conditions(silent, { frozen: true })
       const accepting = yield* accept(lower, greater)
       const endpoints = [{ host: "10.0.0.66", port: 1 }, silent, lower.endpoint]
@@ -225,6 +226,8 @@ describe("DirectLinksLive: dialling", () => {
       network.conditions(silent, { frozen: false })
       yield* TestClock.adjust(1_000)
       assert.strictEqual(yield* openConnections, 3)
+      // The dial that was still under way has been given up.
+      assert.deepStrictEqual(tagsOf(third), [])
     })))
 
   it.effect("a peer that answers on two endpoints gets one connection a stream", () =>

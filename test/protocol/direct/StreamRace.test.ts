@@ -216,8 +216,7 @@ describe("StreamRace: both dial at once", () => {
     assert.isAtLeast(late, cancelled)
   })
 
-  it("M15: two endpoints of one side and one of the other, in every interleaving", () => {
-    assert.isAbove(playAll(["greater", "greater", "lower"], false), 1_000)
+  it("M15: two endpoints of the lower and one of the greater, in every interleaving", () => {
     assert.isAbove(playAll(["lower", "lower", "greater"], false), 1_000)
   })
 
