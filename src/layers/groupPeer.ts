@@ -208,7 +208,8 @@ export class GroupPeer implements PeerRelation {
         Effect.tap((why) => why === undefined ? Effect.void : this.#lost(link, why)),
         Effect.ensuring(Effect.sync(() => {
           if (this.#link === link) this.#link = undefined
-          link.destroy()
+          // A peer that broke the rules is told so: then the scope ends the streams, after what is queued.
+          if (link.sessions?.fault?._tag !== "Violation") link.destroy()
           if (now() - begun >= stableAfter && link.sessions !== undefined) this.#pause = 0
         })),
         Effect.andThen(onChanged)

@@ -75,6 +75,11 @@ describe("a static group", () => {
       yield* TestClock.adjust("5 seconds")
       yield* rest
       assert.deepStrictEqual(seen.at(-1)?.[1], { _tag: "Connected", streams: 3 })
+      network.away.add(1)
+      for (const stream of network.open) stream.kill()
+      yield* rest
+      const again = seen.at(-1)?.[1]
+      assert.deepStrictEqual(again?._tag === "Dialling" ? again.attempts : again, 1)
     }))
 
   it.effect("I04: a build that times out leaves nothing behind, and the builder can be used again", () =>

@@ -121,7 +121,8 @@ export class FakeStream implements DirectStream {
   }
 }
 
-const streamPair = (): readonly [FakeStream, FakeStream] => {
+/** Both ends of a stream. */
+export const streamPair = (): readonly [FakeStream, FakeStream] => {
   const a = new FakeStream()
   const b = new FakeStream()
   a.other = b
