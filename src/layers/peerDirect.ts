@@ -7,10 +7,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connectToken, isConnectToken } from "../protocol/direct/connectToken.ts"
-import { equalBytes, type PublicKey } from "../schema/Bytes.ts"
+import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import { ConnectRequest, ConnectResponse } from "../schema/LinkControl.ts"
-import type { DirectError } from "../services/DirectError.ts"
+import { DirectError, NotReached } from "../services/DirectError.ts"
 import type { DirectAttempt, DirectLinks } from "../services/DirectLinks.ts"
 import type { DirectNumbers, PathPolicy } from "../services/DirectSettings.ts"
 import type { Entropy } from "../services/Entropy.ts"
@@ -170,7 +170,10 @@ export class PeerDirect {
   #use(attempt: DirectAttempt): Effect.Effect<void, never, Scope.Scope> {
     const { links, now, numbers, onLost, sessions, waiters } = this.#options
     return Effect.gen({ self: this }, function*() {
-      const link = yield* links.meet(attempt)
+      const link = yield* Effect.timeoutOrElse(links.meet(attempt), {
+        duration: Duration.millis(this.#patience(attempt, yield* links.endpoints)),
+        orElse: () => Effect.fail(new DirectError({ peer: toHex(attempt.identityKey), reason: inVain }))
+      })
       const { mux } = sessions()
       if (mux.fault !== undefined) return
       const begun = now()
@@ -191,6 +194,16 @@ export class PeerDirect {
         }))
       )
     }).pipe(Effect.catch(noteFailure))
+  }
+
+  /**
+   * How long an attempt may take, milliseconds: one side does not learn that the other has dialled in vain, so no longer than the pause
+   * between two, unless the lower identity dials late.
+   */
+  #patience({ endpoints, known = [] }: DirectAttempt, ours: ReadonlyArray<IpEndpoint>): number {
+    const { attemptTimeout, dialTimeout, directRetryMax, lowerDialDelay } = this.#options.numbers
+    const bothListen = ours.length > 0 && endpoints.length + known.length > 0
+    return Math.min(attemptTimeout, Math.max(directRetryMax, bothListen ? lowerDialDelay + dialTimeout : 0))
   }
 
   /** Waits before another announcement: not before the first one, then longer each time. Half of it is random. */
@@ -214,6 +227,8 @@ export class PeerDirect {
     })
   }
 }
+
+const inVain = new NotReached({ detail: "neither side has reached the other in time" })
 
 /** An attempt that came to nothing is no news: there will be another one, and the relays carry the sessions. */
 const noteFailure = (error: DirectError): Effect.Effect<undefined> =>

@@ -176,6 +176,26 @@ describe("a direct link", () => {
       assert.strictEqual(pathOf(a.link()), "direct")
     }))
 
+  it.effect("an attempt takes no longer than the longest pause, or as long as the lower identity needs to dial late", () =>
+    Effect.gen(function*() {
+      for (const listening of [["a"], ["a", "b"]] as const) {
+        const { direct } = yield* connected({
+          isOpen: false,
+          a: { directRetryMax: 2_000 },
+          b: { directRetryMax: 2_000 }
+        })
+        for (const side of listening) direct.endpoints[side].push(endpoint)
+        direct.hangs = true
+        yield* TestClock.adjust(20_000)
+        direct.met.length = 0
+        yield* TestClock.adjust(60_000)
+        const attempts = direct.met.filter(({ side }) => side === "b").length
+        const each = listening.length === 1 ? 2_000 : 8_000
+        assert.isAtLeast(attempts, Math.floor(60_000 / (each + 2_000)) - 1)
+        assert.isAtMost(attempts, 60_000 / (each + 1_000) + 1)
+      }
+    }))
+
   it.effect("is tried at once when the addresses of either machine change", () =>
     Effect.gen(function*() {
       for (const side of ["a", "b"] as const) {

@@ -72,6 +72,8 @@ class FakeStream implements DirectStream {
 export class FakeDirectLinks {
   /** Whether attempts come to anything. */
   isOpen = true
+  /** Nothing becomes of attempts, and nobody learns of it. */
+  hangs = false
   /** What each node says of where it listens. */
   readonly endpoints: { a: Array<IpEndpoint>; b: Array<IpEndpoint> } = { a: [], b: [] }
   /** Every attempt that a node has met, in order. */
@@ -112,6 +114,7 @@ export class FakeDirectLinks {
   #meet(side: "a" | "b", attempt: DirectAttempt): Effect.Effect<DirectLink, DirectError, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       this.met.push({ side, attempt })
+      if (this.hangs) return yield* Effect.never
       if (!this.isOpen) {
         const reason = new NotReached({ detail: "blocked by the test" })
         return yield* Effect.delay(Effect.fail(new DirectError({ peer: toHex(attempt.identityKey), reason })), 1_000)
