@@ -40,7 +40,13 @@ export {
   type RegistryEvent,
   type RelayStatus
 } from "./services/ConnectionRegistry.ts"
-export { type DirectAttempt, type DirectLink, DirectLinks, type DirectRole } from "./services/DirectLinks.ts"
+export {
+  type DirectAttempt,
+  type DirectLink,
+  DirectLinks,
+  type DirectRejection,
+  type DirectRole
+} from "./services/DirectLinks.ts"
 export {
   type DirectListener,
   type DirectSecret,

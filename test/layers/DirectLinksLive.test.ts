@@ -7,6 +7,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as FastCheck from "fast-check"
 import type { DirectLink } from "../../src/services/DirectLinks.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
+import * as Resources from "../../src/testing/simulation/Resources.ts"
 import {
   begin,
   callByHand,
@@ -343,6 +344,34 @@ describe("DirectLinksLive: endings", () => {
       yield* TestClock.adjust(1)
       assert.strictEqual((yield* Fiber.join(meeting)).reason._tag, "NotReached")
     })))
+
+  it.effect("M15: interrupting both sides at any moment of a meeting leaves no connection, no fiber and no timer behind", () =>
+    inNetwork(Effect.gen(function*() {
+      const numbers = { parallelism: 2, lowerDialDelay: 30 }
+      const { greater, lower } = yield* pair({ greater: { numbers }, lower: { numbers } })
+      const network = yield* MemoryNetwork
+      const resources = yield* Resources.Resources
+      network.conditions(lower.endpoint, { latency: 50 })
+      network.conditions(greater.endpoint, { latency: 40 })
+      yield* settle
+      const before = [resources.fibers(), resources.sleeps()]
+      for (let after = 0; after < 700; after += 17) {
+        const scope = yield* Scope.make()
+        const each = new Uint8Array(16).fill(after).fill(after >> 8, 1)
+        const fibers = yield* Scope.provide(meetBoth(greater, lower, each), scope)
+        yield* TestClock.adjust(after)
+        const [first, second] = after % 2 === 0 ? [fibers.greater, fibers.lower] : [fibers.lower, fibers.greater]
+        yield* Fiber.interrupt(first)
+        yield* TestClock.adjust(after % 40)
+        yield* Fiber.interrupt(second)
+        // Where they have met already there are links to close.
+        yield* Scope.close(scope, Exit.void).pipe(Effect.forkScoped({ startImmediately: true }))
+        yield* TestClock.adjust(25_000)
+        assert.strictEqual(yield* openConnections, 0, `${after}`)
+        assert.deepStrictEqual([resources.fibers(), resources.sleeps()], before, `${after}`)
+      }
+      assert.deepStrictEqual(resources.errors, [])
+    })).pipe(Effect.provide(Resources.layer)))
 
   it.effect("interrupting a meeting leaves nothing behind: no connection, no expectation", () =>
     inNetwork(Effect.gen(function*() {

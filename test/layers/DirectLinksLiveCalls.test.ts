@@ -52,7 +52,7 @@ const stillMeets = Effect.fnUntraced(function*(greater: DirectNode, lower: Direc
 const peersOf = (node: DirectNode) => node.rejections.map(({ peer }) => peer)
 
 describe("DirectLinksLive: callers", () => {
-  it.effect("M14: unexpected inbound: a stranger is not secured, told by its address, and disturbs nobody", () =>
+  it.effect("M12 M14: unexpected inbound: a stranger is not secured, told by its address, and disturbs nobody", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* waiting()
       for (const pskIdentity of ["A".repeat(43), "", "nonsense", `${"A".repeat(42)}B`]) {
@@ -130,7 +130,7 @@ describe("DirectLinksLive: callers", () => {
       assert.deepStrictEqual(tagsOf(lower), ["HandshakeFailed", "HandshakeFailed", "HandshakeFailed"])
     })))
 
-  it.effect("I23: whoever says nothing behind the key is closed at the deadline, and blocks nobody", () =>
+  it.effect("M13 I23: whoever says nothing behind the key is closed at the deadline, and blocks nobody", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower, secret } = yield* waiting()
       const silent = yield* callByHand(greater, lower, secret)

@@ -6,6 +6,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { toHex } from "../../src/schema/Bytes.ts"
 import { directRoles } from "../../src/schema/DirectPacket.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
+import * as Resources from "../../src/testing/simulation/Resources.ts"
 import {
   begin,
   callByHand,
@@ -298,14 +299,17 @@ describe("DirectLinksLive: dialling", () => {
       assert.strictEqual(yield* openConnections, 0)
     })))
 
-  it.effect("interrupting a dial in any of its stages leaves no connection behind", () =>
+  it.effect("interrupting a dial in any of its stages leaves no connection, no fiber and no timer behind", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair({
         greater: { numbers: { parallelism: 3 } },
         lower: { numbers: { parallelism: 3 } }
       })
       const network = yield* MemoryNetwork
+      const resources = yield* Resources.Resources
       network.conditions(lower.endpoint, { latency: 50 })
+      yield* settle
+      const before = [resources.fibers(), resources.sleeps()]
       for (let after = 0; after < 700; after += 23) {
         const accepting = yield* accept(lower, greater)
         const dialling = yield* Effect.scoped(
@@ -316,8 +320,10 @@ describe("DirectLinksLive: dialling", () => {
         yield* Fiber.interrupt(accepting)
         yield* TestClock.adjust(3_000)
         assert.strictEqual(yield* openConnections, 0, `${after}`)
+        assert.deepStrictEqual([resources.fibers(), resources.sleeps()], before, `${after}`)
       }
-    })))
+      assert.deepStrictEqual(resources.errors, [])
+    })).pipe(Effect.provide(Resources.layer)))
 
   it.effect("endpoints: where it listens, and nothing without a listener", () =>
     inNetwork(Effect.gen(function*() {

@@ -148,7 +148,7 @@ export const begin = (link: DirectLink): void => {
 }
 
 /** The network, the cryptography, and a scope. */
-export const inNetwork = <A, E>(body: Effect.Effect<A, E, MemoryNetwork | ToxCrypto | Scope.Scope>) =>
+export const inNetwork = <A, E, R>(body: Effect.Effect<A, E, R>) =>
   Effect.provide(Effect.scoped(body), [RelayTransportMemory.network(), ToxCryptoWasm.layer])
 
 /** Lets fibers that have just been forked come as far as they can without time: their first sleep begins now. */
