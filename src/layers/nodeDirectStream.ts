@@ -38,7 +38,7 @@ export const make = (
   // Lost between the handshake and here.
   if (socket.closed) inbox.end(closedHere)
   socket.on("data", onData)
-  // A FIN without TLS' own goodbye looks the same: neither is taken for a peer's last word.
+  // A FIN without TLS' own goodbye looks the same, and with Node 22 a reset: none of them is taken for a peer's last word.
   socket.on("end", () => inbox.end(ended))
   socket.on("error", (cause) => {
     // A reset while paused: bytes that Node had read before it are still ours to deliver.
