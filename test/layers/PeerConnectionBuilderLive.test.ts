@@ -106,6 +106,31 @@ describe("a static group", () => {
       assert.isAbove(network.open.length, 0)
     }))
 
+  it.effect("I02: while calls are awaited and dials are under way the worker takes commands; its cancellation ends all three", () =>
+    Effect.gen(function*() {
+      const network = new FakeGroup()
+      network.away.add(1)
+      const two = yield* member(network, 2)
+      yield* two.include(1, 3)
+      const building = yield* forkNow(Effect.exit(Effect.scoped(two.builder.build)))
+      yield* rest
+      // It dials one, waits for three, and answers commands all the same.
+      assert.isAbove(network.dials.length, 0)
+      assert.strictEqual(network.waiting, 1)
+      assert.strictEqual(yield* tagOf(two.builder.includePeer(keyOf(4), endpoints)), "GroupComplete")
+      const three = yield* member(network, 3)
+      yield* three.include(2)
+      yield* rest
+      assert.strictEqual(network.links.length, 1)
+      assert.strictEqual(yield* tagOf(two.builder.includePeer(keyOf(4), endpoints)), "GroupComplete")
+      yield* three.close
+      yield* Fiber.interrupt(building)
+      yield* rest
+      const dials = network.dials.length
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([network.open.length, network.waiting, network.dials.length], [0, 0, dials])
+    }))
+
   it.effect("I05: only a connection that existed can be made again", () =>
     Effect.gen(function*() {
       const network = new FakeGroup()
