@@ -3,7 +3,7 @@ import { parseArgs } from "node:util"
 import { type RelayKind, relayKinds } from "./failingRelays.ts"
 import { type Fault, faults, type Traffic, traffics } from "./failover.ts"
 
-export const rowNames = ["bound", "goodput", "echo", "connect", "failover", "sessions", "stock"] as const
+export const rowNames = ["bound", "goodput", "echo", "connect", "failover", "sessions", "direct", "stock"] as const
 export type RowName = (typeof rowNames)[number]
 
 export interface Options {

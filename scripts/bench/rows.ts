@@ -2,6 +2,7 @@
 import { type Bound, measureBound, type Span } from "./bound.ts"
 import type { CryptoName } from "./boundCiphers.ts"
 import { measureConnectTimes } from "./connectTime.ts"
+import * as Direct from "./directRows.ts"
 import { measureEcho } from "./echo.ts"
 import { type Failover, measureFailover } from "./failover.ts"
 import { type Goodput, measureGoodput } from "./goodput.ts"
@@ -201,3 +202,6 @@ export const stock = async (options: Options): Promise<ReadonlyArray<Row>> => {
 
 export const sessions = (options: Options): Promise<ReadonlyArray<Row>> =>
   Sessions.sessions({ crypto: usual, span: span(options), repetitions: repetitions(options), quick: options.quick })
+
+export const direct = (options: Options): Promise<ReadonlyArray<Row>> =>
+  Direct.direct({ span: span(options), repetitions: repetitions(options), quick: options.quick })

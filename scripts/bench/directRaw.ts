@@ -1,0 +1,140 @@
+/**
+ * One end of a bare stream in a process of its own, for comparison with direct links: TLS 1.3 with a pre-shared key, with the cipher and
+ * buffers that direct links use, or plain TCP. Socket callbacks only; it shares no code with the library.
+ *
+ *     node directRaw.ts tls|tcp
+ */
+import * as Constants from "node:constants"
+import * as Net from "node:net"
+import * as Tls from "node:tls"
+import { nowMs, serve, usage } from "./childSide.ts"
+import { type DirectEchoes, letNagle } from "./directShared.ts"
+
+const isTls = process.argv[2] === "tls"
+const host = "127.0.0.1"
+const highWaterMark = 256 * 1024
+const psk = Buffer.alloc(32, 7)
+const secureContext = Tls.createSecureContext({
+  minVersion: "TLSv1.3",
+  maxVersion: "TLSv1.3",
+  ciphers: "TLS_AES_128_GCM_SHA256",
+  secureOptions: Constants.SSL_OP_NO_TICKET,
+  ca: []
+})
+
+/** Node's sockets take these; the types of TLS do not know all of them. */
+interface RawOptions {
+  readonly highWaterMark: number
+  readonly pskCallback: () => unknown
+}
+
+const asServer = (raw: Net.Socket): Net.Socket => {
+  const options: Omit<Tls.TLSSocketOptions, "pskCallback"> & RawOptions = {
+    isServer: true,
+    secureContext,
+    highWaterMark,
+    pskCallback: () => psk
+  }
+  return isTls ? new Tls.TLSSocket(raw, options as Tls.TLSSocketOptions) : raw
+}
+
+const asClient = (raw: Net.Socket): Net.Socket => {
+  const options: Omit<Tls.ConnectionOptions, "pskCallback"> & RawOptions = {
+    socket: raw,
+    secureContext,
+    highWaterMark,
+    rejectUnauthorized: true,
+    pskCallback: () => ({ identity: "bench", psk })
+  }
+  return isTls ? Tls.connect(options as Tls.ConnectionOptions) : raw
+}
+
+let bytes = 0
+/** Bytes of a request that is answered; 0: nothing is. */
+let requestSize = 0
+let socket: Net.Socket | undefined
+const current = (): Net.Socket => {
+  if (socket === undefined) throw new Error("there is no connection")
+  return socket
+}
+
+const listen = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = Net.createServer({ noDelay: true, highWaterMark }, (raw) => {
+      const stream = asServer(raw)
+      stream.on("error", () => undefined)
+      let request = 0
+      stream.on("data", (chunk) => {
+        bytes += chunk.length
+        if (requestSize === 0) return
+        request += chunk.length
+        if (request < requestSize) return
+        request -= requestSize
+        stream.write(Buffer.alloc(requestSize, 7))
+      })
+    })
+    server.listen(0, host, () => resolve((server.address() as Net.AddressInfo).port))
+  })
+
+const connect = (port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const options: Net.TcpNetConnectOpts & Pick<RawOptions, "highWaterMark"> = {
+      port,
+      host,
+      noDelay: true,
+      highWaterMark
+    }
+    const raw = Net.connect(options, () => {
+      const stream = asClient(raw)
+      socket = stream.on("error", reject)
+      if (isTls) stream.once("secureConnect", () => resolve())
+      else resolve()
+    }).on("error", reject)
+  })
+
+/** Sends for ever. */
+const flood = (size: number): void => {
+  const chunk = Buffer.alloc(size, 7)
+  const stream = current()
+  const send = () => {
+    while (stream.write(chunk));
+    stream.once("drain", send)
+  }
+  send()
+}
+
+const echoes = ({ count, size, warm, writes }: DirectEchoes): Promise<ReadonlyArray<number>> =>
+  new Promise((resolve) => {
+    const stream = current()
+    const part = Buffer.alloc(size / writes, 7)
+    const times: Array<number> = []
+    let round = 0
+    let sent = 0
+    let left = 0
+    const next = () => {
+      sent = nowMs()
+      left = size
+      stream.write(part)
+      for (let i = 1; i < writes; i++) setImmediate(() => stream.write(part))
+    }
+    stream.on("data", (chunk) => {
+      left -= chunk.length
+      if (left > 0) return
+      if (round++ >= warm) times.push(nowMs() - sent)
+      if (times.length < count) next()
+      else resolve(times)
+    })
+    next()
+  })
+
+serve({
+  listen,
+  connect,
+  answer: (size: number) => {
+    requestSize = size
+  },
+  flood: ({ size }: { readonly size: number }) => flood(size),
+  echoes,
+  letNagle,
+  mark: () => ({ ...usage(), bytes })
+})
