@@ -145,9 +145,11 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
         const links = linksOf(address.identityKey)
         const { sessions } = links
         sessions.holders++
-        if (options?.policy !== undefined) links.setPolicy(options.policy)
-        links.call(address)
-        return Effect.succeed({ links, sessions })
+        const obeyed = options?.policy === undefined ? Effect.void : links.setPolicy(options.policy)
+        return Effect.map(obeyed, () => {
+          links.call(address)
+          return { links, sessions }
+        })
       })
 
     const release = ({ links, sessions }: Claimable): Effect.Effect<void> =>

@@ -101,7 +101,7 @@ export class GroupPeer implements PeerRelation {
   }
 
   /** There is only one way to a member. */
-  readonly setPolicy = (): void => undefined
+  readonly setPolicy = (): Effect.Effect<void> => Effect.void
 
   /** Sees to it that there is a link, until it is interrupted. */
   get run(): Effect.Effect<never> {

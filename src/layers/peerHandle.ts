@@ -34,7 +34,7 @@ export interface PeerRelation {
   readonly connection: Pick<NetCryptoConnection, "probe"> | undefined
   /** What the sessions run over now, both ways. */
   readonly path: "relayed" | "direct" | undefined
-  readonly setPolicy: (policy: PathPolicy) => void
+  readonly setPolicy: (policy: PathPolicy) => Effect.Effect<void>
   /** Says goodbye and ends everything with the peer. */
   readonly leave: (sessions: PeerSessions, code: number, message: string) => Effect.Effect<void>
 }
@@ -154,7 +154,7 @@ export class PeerHandle implements Peer {
   }
 
   readonly setPolicy = (policy: PathPolicy): Effect.Effect<void> => {
-    return Effect.sync(() => this.#links.setPolicy(policy))
+    return this.#links.setPolicy(policy)
   }
 
   get links(): Stream.Stream<PeerLinkState> {

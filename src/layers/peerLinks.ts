@@ -107,10 +107,16 @@ export class PeerLinks {
   }
 
   /** Which links may carry the sessions from now on. */
-  setPolicy(policy: PathPolicy): void {
-    this.#policy = policy
-    if (policy !== "direct" && this.#direct?.carrier === undefined) this.#relayed?.carry()
-    this.#waiters.wake()
+  setPolicy(policy: PathPolicy): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#policy = policy
+      this.#waiters.wake()
+      const relayed = this.#relayed
+      if (relayed === undefined || this.#direct?.carrier !== undefined) return Effect.void
+      // On another connection nothing of a session is begun; this one has it under way.
+      if (policy === "direct") return relayed.hasCarried ? relayed.connection.close : Effect.void
+      return Effect.sync(() => relayed.carry())
+    })
   }
 
   /** Makes the link run over this connection, unless it is over already or in use. */

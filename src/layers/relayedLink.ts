@@ -60,6 +60,11 @@ export class RelayedLink {
     return this.#mux !== undefined && !this.#isOver
   }
 
+  /** Sessions have run over it. */
+  get hasCarried(): boolean {
+    return this.#link?.wasUsed === true
+  }
+
   /** Takes over the lossless packets of the connection. Once. False: it is over already, and nothing has come of it. */
   start(): boolean {
     this.#stream.send()
@@ -97,18 +102,20 @@ export class RelayedLink {
   carry(): void {
     const mux = this.#mux
     if (mux === undefined || this.#isOver) return
-    if (this.#link === undefined) {
-      this.#link = mux.attach([this.#stream], () => this.connection.stats().roundTrip)
-      mux.dropped.ignoredPackets += this.#ignoredPackets
-    } else if (mux.link !== this.#link) {
-      mux.reattach(this.#link)
-    }
-    this.#link.pump()
+    if (this.#link === undefined) this.#attach(mux, false)
+    else if (mux.link !== this.#link) mux.reattach(this.#link)
+    this.#link?.pump()
   }
 
   /** Sends link control. Nothing before the peer's hello. */
   control(control: PeerControl): void {
     if (this.isGreeted) this.#stream.control(control)
+  }
+
+  #attach(mux: SessionMux, idle: boolean): void {
+    const options = { idle, mayFollow: this.#owner.mayCarry }
+    this.#link = mux.attach([this.#stream], () => this.connection.stats().roundTrip, options)
+    mux.dropped.ignoredPackets += this.#ignoredPackets
   }
 
   #receive(packet: Uint8Array): void {
@@ -119,8 +126,8 @@ export class RelayedLink {
         if (this.#owner.carries()) this.carry()
         return
       case "Bytes":
-        // The peer is the one who begins on a link that we kept for later.
-        if (this.#link === undefined && this.#owner.mayCarry()) this.carry()
+        // The peer begins on a link that we keep for later. Its bytes are read in any case, or the next ones would make no sense.
+        if (this.#link === undefined && this.#mux !== undefined) this.#attach(this.#mux, true)
         return this.#link?.receive(0, input.bytes)
       case "Control":
         if (this.#mux !== undefined) this.#owner.onControl(input.control)

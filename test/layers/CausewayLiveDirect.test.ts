@@ -325,6 +325,48 @@ describe("the policy", () => {
       assert.deepStrictEqual([sessionBytes(network.links[0]?.a), sessionBytes(network.links[0]?.b)], [0, 0])
     }))
 
+  it.effect("direct on one side only: it follows nobody onto the relays, and nothing is lost when it changes its mind", () =>
+    Effect.gen(function*() {
+      for (const side of ["a", "b"] as const) {
+        const { direct, network, ...pair } = yield* withSession({ [side]: { policy: "direct" } })
+        const there = side === "a" ? { peer: pair.a, session: pair.near } : { peer: pair.b, session: pair.far }
+        const here = side === "a" ? { peer: pair.b, session: pair.far } : { peer: pair.a, session: pair.near }
+        yield* TestClock.adjust(10_000)
+        direct.isOpen = false
+        direct.cut()
+        yield* here.session.write(text("one, "))
+        yield* there.session.write(text("three"))
+        yield* there.session.end
+        yield* TestClock.adjust(5_000)
+        assert.strictEqual(sessionBytes(network.live?.[side]), 0)
+        assert.deepStrictEqual([pathOf(here.peer.link()), pathOf(there.peer.link())], ["Down", "Down"])
+        yield* there.peer.setPolicy("auto")
+        yield* TestClock.adjust(1_000)
+        assert.deepStrictEqual([pathOf(here.peer.link()), pathOf(there.peer.link())], ["relayed", "relayed"], side)
+        yield* here.session.write(text("two"))
+        yield* here.session.end
+        const decode = (chunks: ReadonlyArray<Uint8Array>) => new TextDecoder().decode(join(chunks))
+        assert.strictEqual(decode(yield* Stream.runCollect(there.session.stream)), "one, two")
+        assert.strictEqual(decode(yield* Stream.runCollect(here.session.stream)), "three")
+      }
+    }))
+
+  it.effect("may become direct while sessions run over relays: they stop there at once", () =>
+    Effect.gen(function*() {
+      const { a, b, direct, far, near, network } = yield* withSession({ isOpen: false })
+      yield* b.setPolicy("direct")
+      yield* near.write(text("waits"))
+      yield* TestClock.adjust(5_000)
+      assert.strictEqual(pathOf(b.link()), "Down")
+      assert.strictEqual(network.links.length, 2)
+      assert.strictEqual(sessionBytes(network.live?.b), 0)
+      direct.isOpen = true
+      yield* TestClock.adjust(60_000)
+      assert.deepStrictEqual([pathOf(a.link()), pathOf(b.link())], ["direct", "direct"])
+      yield* near.end
+      assert.deepStrictEqual(join(yield* Stream.runCollect(far.stream)), text("waits"))
+    }))
+
   it.effect("may change: relayed leaves the direct link at once, auto takes it up again", () =>
     Effect.gen(function*() {
       const { a, b, direct, far, near } = yield* withSession()

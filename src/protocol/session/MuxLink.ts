@@ -8,11 +8,20 @@ import { MuxStream } from "./MuxStream.ts"
 import type { PeerFrames } from "./PeerFrames.ts"
 import type { SessionMux } from "./SessionMux.ts"
 
+export interface LinkOptions {
+  /** Nobody begins on it before `reattach`, not even the greater identity. */
+  readonly idle?: boolean
+  /** Whether sessions may follow the peer onto this link now. Always, when it is left out. */
+  readonly mayFollow?: () => boolean
+}
+
 export class MuxLink {
   /** Of our latest Resume, while it counts: undefined before the first, and while the sessions run over another link. */
   epoch: number | undefined = undefined
   /** The link before this one, whose frames count until the peer's Resume has come on the session's stream. */
   earlier: MuxLink | undefined = undefined
+  /** Sessions have run over it. */
+  wasUsed = false
   /** Bytes of the peer, on all streams. */
   receivedBytes = 0
   /** Something of ours has been put on the link. Called once per batch: only take note. */
@@ -22,18 +31,20 @@ export class MuxLink {
   readonly streams: ReadonlyArray<MuxStream>
   /** Milliseconds there and back, undefined before the first measurement. */
   readonly roundTrip: () => number | undefined
+  readonly mayFollow: () => boolean
   private readonly mux: SessionMux
-  private wasUsed = false
   private over = false
 
   constructor(
     mux: SessionMux,
     frames: PeerFrames,
     outputs: ReadonlyArray<LinkOutput>,
-    roundTrip: () => number | undefined
+    roundTrip: () => number | undefined,
+    mayFollow: () => boolean = () => true
   ) {
     this.mux = mux
     this.roundTrip = roundTrip
+    this.mayFollow = mayFollow
     const { maxFrameSize, replyBacklog } = mux.options.numbers
     this.streams = outputs.map((output, index) =>
       new MuxStream({

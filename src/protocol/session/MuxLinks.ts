@@ -7,7 +7,7 @@ import { equalBytes } from "../../schema/Bytes.ts"
 import type * as Frame from "../../schema/SessionFrame.ts"
 import { TokenBucket } from "../TokenBucket.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
-import { MuxLink } from "./MuxLink.ts"
+import { type LinkOptions, MuxLink } from "./MuxLink.ts"
 import type { PeerFrames } from "./PeerFrames.ts"
 import type { SessionMux } from "./SessionMux.ts"
 
@@ -36,13 +36,18 @@ export class MuxLinks {
   }
 
   /** A new link. The greater identity begins on it at once; the lesser stays where it is until that has come. */
-  attach(outputs: ReadonlyArray<LinkOutput>, roundTrip: () => number | undefined): MuxLink {
-    const link = new MuxLink(this.mux, this.frames, outputs, roundTrip)
+  attach(
+    outputs: ReadonlyArray<LinkOutput>,
+    roundTrip: () => number | undefined,
+    { idle = false, mayFollow }: LinkOptions = {}
+  ): MuxLink {
+    const link = new MuxLink(this.mux, this.frames, outputs, roundTrip, mayFollow)
     if (this.mux.fault !== undefined) {
       link.close(undefined)
       return link
     }
     this.attached.add(link)
+    if (idle) return link
     if (this.mux.options.greater) this.begin(link)
     else if (this.current?.epoch === undefined) this.current = link
     return link
@@ -85,6 +90,13 @@ export class MuxLinks {
     }
     if (stream === undefined || frame.epoch > maxEpoch) return `resumed with epoch ${frame.epoch}`
     stream.wasResumed = true
+    // It asks for what must not be: the sessions stay where they are, and what follows is read and ignored.
+    if (frame.epoch !== this.epoch && !link.mayFollow()) {
+      // The next move of ours has to come after it all the same.
+      this.epoch = Math.max(this.epoch, frame.epoch)
+      stream.resumeReceived = false
+      return undefined
+    }
     // The peer began here before it, or we, began elsewhere: the later move will come to its notice, or to ours.
     if (frame.epoch < this.epoch) {
       if (link === this.current && link.epoch === undefined) this.begin(link)
@@ -107,7 +119,7 @@ export class MuxLinks {
   private awaitBegin(): void {
     if (this.mux.options.greater) return
     let next: MuxLink | undefined
-    for (const link of this.attached) if (!link.isLeft) next = link
+    for (const link of this.attached) if (!link.isLeft && link.mayFollow()) next = link
     this.current = next
     if (next?.streams.some((stream) => stream.wasResumed) === true) this.begin(next)
   }

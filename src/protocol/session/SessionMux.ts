@@ -6,7 +6,7 @@
  */
 import * as Frame from "../../schema/SessionFrame.ts"
 import type { LinkOutput } from "./LinkOutput.ts"
-import type { MuxLink } from "./MuxLink.ts"
+import type { LinkOptions, MuxLink } from "./MuxLink.ts"
 import { MuxLinks } from "./MuxLinks.ts"
 import { MuxPings } from "./MuxPings.ts"
 import { PeerFrames } from "./PeerFrames.ts"
@@ -198,8 +198,12 @@ export class SessionMux {
    * A new link with the same process of the peer: its streams, and its round trip. Sessions move to it when the greater identity, which does
    * it at once, or either side by `reattach`, begins on it.
    */
-  attach(outputs: ReadonlyArray<LinkOutput>, roundTrip: () => number | undefined): MuxLink {
-    return this.links.attach(outputs, roundTrip)
+  attach(
+    outputs: ReadonlyArray<LinkOutput>,
+    roundTrip: () => number | undefined,
+    options?: LinkOptions
+  ): MuxLink {
+    return this.links.attach(outputs, roundTrip, options)
   }
 
   /** Moves the sessions to a link that was attached before. Nothing when they run over it. False: it has been detached. */
