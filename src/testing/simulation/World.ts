@@ -34,6 +34,8 @@ export interface World {
   readonly faultTime: number
   /** Whether that is long enough for a peer to count as lost. */
   readonly isLong: boolean
+  /** Whether nodes make direct links, for which relays may sleep. */
+  readonly hasDirect: boolean
   readonly violations: Array<string>
   /** Partitions that have not healed. */
   readonly partitions: Set<() => void>
@@ -177,6 +179,7 @@ export const make = Effect.fnUntraced(function*(
     traffic,
     faultTime,
     isLong,
+    hasDirect: basis.hasDirect,
     violations,
     partitions: new Set(),
     liars: new Set(),

@@ -58,8 +58,10 @@ export const change = Effect.fnUntraced(function*(world: World, { node, path }: 
     for (const relay of back) world.trace.count("relay started again", `${node.name} ${relay}`)
     // A tie may have been given up meanwhile, hence one of them is enough.
     const wanted = world.leftAsleep.get(path) ?? []
-    if (path.isAsleep) world.violations.push(`T30 ${node.name} has woken a peer, and it sleeps`)
-    if (wanted.length > 0 && wanted.every((relay) => now.has(relay))) {
+    // In the same moment net_crypto may have put it to sleep for a direct link.
+    const isOurs = !world.hasDirect
+    if (isOurs && path.isAsleep) world.violations.push(`T30 ${node.name} has woken a peer, and it sleeps`)
+    if (isOurs && wanted.length > 0 && wanted.every((relay) => now.has(relay))) {
       world.violations.push(`T30 ${node.name} has woken a peer and dials none of ${wanted.join(", ")}`)
     }
   }
