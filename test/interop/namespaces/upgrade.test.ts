@@ -20,12 +20,8 @@ const relayPorts = [21_601, 21_602, 21_603]
 const directPort = 21_610
 /** How long the move to the direct link may take, and the way back, milliseconds. */
 const limit = { up: 5_000, down: 3_000 }
-/**
- * Tried again after two seconds at most; the relays sleep after one. An attempt ends after two seconds as well: a side that only listens
- * does not learn that the other one has dialled in vain.
- */
+/** Tried again after two seconds at most; the relays sleep after one. */
 const environment = [
-  "CAUSEWAY_DIRECT_ATTEMPT_TIMEOUT=2000",
   "CAUSEWAY_DIRECT_RETRY_MAX=2000",
   "CAUSEWAY_DIRECT_QUIET_PERIOD=1000"
 ]
