@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Tls from "node:tls"
 import type { DirectStream } from "../services/DirectTransport.ts"
+import type { TransportError } from "../services/RelayTransport.ts"
 import { DirectInbox } from "./DirectInbox.ts"
 import { closedHere, ended } from "./nodeConnection.ts"
 import { endGracefully } from "./nodeEnding.ts"
@@ -12,9 +13,14 @@ import * as nodeTransportError from "./nodeTransportError.ts"
 
 /**
  * Bytes that are queued, in either direction, before Node says stop: large enough for a full pipe, small enough for many streams. With
- * what the inbox keeps and the chunks under way, a stream that is held has read less than 512 KiB.
+ * what the inbox keeps and the chunks under way, a stream that is held has read less than 768 KiB.
  */
 export const highWaterMark = 256 * 1024
+
+/** A chunk of this size is no request that somebody waits for, and more of its kind follow. */
+const largeChunk = 4 * 1024
+/** What is delivered together at most. */
+const maxBulk = 256 * 1024
 
 export interface NodeDirectStream {
   readonly stream: DirectStream
@@ -33,23 +39,45 @@ export const make = (
     flushSoon: () => process.nextTick(flush)
   })
   const flush = () => inbox.flush()
-  const onData = (chunk: Uint8Array) => inbox.push(chunk)
+  /** Large chunks of one turn of the event loop, which are delivered together: whoever reads is woken once for all of them. */
+  let bulk: Array<Uint8Array> = []
+  let bulkBytes = 0
+  const deliver = () => {
+    const chunks = bulk
+    bulk = []
+    bulkBytes = 0
+    for (const chunk of chunks) inbox.push(chunk)
+  }
+  const onData = (chunk: Uint8Array) => {
+    if (bulk.length === 0) {
+      if (chunk.length < largeChunk) return inbox.push(chunk)
+      setImmediate(deliver)
+    }
+    bulk.push(chunk)
+    bulkBytes += chunk.length
+    if (bulkBytes >= maxBulk) deliver()
+  }
+  const end = (error: TransportError) => {
+    deliver()
+    inbox.end(error)
+  }
 
   // Lost between the handshake and here.
-  if (socket.closed) inbox.end(closedHere)
+  if (socket.closed) end(closedHere)
   socket.on("data", onData)
   // A FIN without TLS' own goodbye looks the same, and with Node 22 a reset: none of them is taken for a peer's last word.
-  socket.on("end", () => inbox.end(ended))
+  socket.on("end", () => end(ended))
   socket.on("error", (cause) => {
     // A reset while paused: bytes that Node had read before it are still ours to deliver.
-    for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) inbox.push(chunk)
-    inbox.end(nodeTransportError.whileOpen(cause))
+    for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) onData(chunk)
+    end(nodeTransportError.whileOpen(cause))
   })
-  socket.on("close", () => inbox.end(closedHere))
+  socket.on("close", () => end(closedHere))
   socket.on("drain", () => inbox.writable())
 
   const leave = () => {
     socket.off("data", onData)
+    bulk = []
     inbox.abandon(closedHere)
   }
   // Never a reset of the socket below: Node frees TLS under the feet of reads and writes that are still to come, and crashes.
