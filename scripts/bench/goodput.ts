@@ -18,14 +18,26 @@ export interface Goodput {
   readonly relayRss: number
 }
 
+export interface GoodputOptions {
+  /** The checkout whose nodes run, when it is not this one. */
+  readonly tree?: string | undefined
+  /** Messages of so many bytes, cut into packets as they are sent, instead of packets that were made beforehand. */
+  readonly messages?: number
+}
+
 /** Through a relay of ours, in three processes. */
-export const measureGoodput = (crypto: CryptoName, span: Span, tree?: string): Promise<Goodput> =>
+export const measureGoodput = (
+  crypto: CryptoName,
+  span: Span,
+  { messages, tree }: GoodputOptions = {}
+): Promise<Goodput> =>
   withChildren(async (add) => {
     const relay = await startRelay(add, crypto, tree)
     const pair = { callee: add(startNode(crypto, tree)), caller: add(startNode(crypto, tree)) }
     await connect(pair, [relay.address])
     await pair.callee.call("sink")
-    await pair.caller.call("flood", packetSize)
+    if (messages === undefined) await pair.caller.call("flood", packetSize)
+    else await pair.caller.call("floodMessages", messages)
     await sleep(span.warm)
     const mark = () =>
       Promise.all([

@@ -105,6 +105,7 @@ serve({
     connection = await accept()
   },
   flood: (size: number) => Traffic.flood(current(), size),
+  floodMessages: (size: number) => Traffic.floodMessages(current(), size),
   paced: (input: Parameters<typeof Traffic.paced>[1]) => Traffic.paced(current(), input),
   sink: () => {
     sink = Traffic.sink(current())

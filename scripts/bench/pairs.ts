@@ -58,7 +58,7 @@ export const pairs = async (options: Options, folder: string): Promise<ReadonlyA
   try {
     const rows: Array<Row> = []
     for (const crypto of ["native", "wasm"] satisfies ReadonlyArray<CryptoName>) {
-      const rate = async (tree: string) => (await measureGoodput(crypto, span(options), tree)).rate
+      const rate = async (tree: string) => (await measureGoodput(crypto, span(options), { tree })).rate
       rows.push(await compare(`goodput, ${crypto}`, rounds, rate, trees, (here, there) => here / there))
     }
     const p50 = async (tree: string) => (await measureEcho("native", options.quick ? 1_000 : 4_000, tree)).p50

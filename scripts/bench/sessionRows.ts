@@ -22,7 +22,7 @@ const floods: ReadonlyArray<SessionTraffic & { readonly name: string }> = [
 /** What sessions reach of raw net_crypto, percent. */
 const share = 95
 
-/** Raw net_crypto and sessions in alternation, and in the other order every second time. */
+/** Raw net_crypto, whose program cuts the same messages into packets, and sessions in alternation, and in the other order every second time. */
 const goodput = async (options: SessionRowOptions): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
   for (const traffic of floods) {
@@ -30,7 +30,7 @@ const goodput = async (options: SessionRowOptions): Promise<ReadonlyArray<Row>> 
     const runs: Array<Sessions.SessionGoodput> = []
     for (let i = 0; i < options.repetitions; i++) {
       const measures = [
-        async () => raws.push(await measureGoodput(options.crypto, options.span)),
+        async () => raws.push(await measureGoodput(options.crypto, options.span, { messages: traffic.size })),
         async () => runs.push(await Sessions.measureSessionGoodput(options.crypto, options.span, traffic))
       ]
       for (const measure of i % 2 === 0 ? measures : measures.reverse()) await measure()

@@ -7,6 +7,8 @@ import type { NetCryptoConnection, NetCryptoHandlers } from "../../src/services/
 import { nowMs } from "./childSide.ts"
 
 const packetId = 160
+/** Bytes of a program behind the id. */
+const maxPayload = 1_372
 const cycle = 1024
 
 const packet = (number: number, size: number): Uint8Array => {
@@ -32,6 +34,37 @@ export const flood = (connection: NetCryptoConnection, size: number): void => {
   let next = 0
   const send = () => {
     while (connection.trySend(packets[next]!)) next = (next + 1) % cycle
+  }
+  connection.handle({ ...nothing, onWritable: send })
+  send()
+}
+
+/**
+ * Sends messages of `size` bytes as fast as they are taken, for ever, as a program on net_crypto has to: it cuts each one into packets, of which
+ * it makes every one anew, because net_crypto keeps a packet until it is acknowledged.
+ */
+export const floodMessages = (connection: NetCryptoConnection, size: number): void => {
+  const message = new Uint8Array(size).fill(7)
+  let next = 0
+  let at = 0
+  let waiting: Uint8Array | undefined
+  const cut = (): Uint8Array => {
+    const end = Math.min(at + maxPayload, size)
+    const bytes = new Uint8Array(1 + end - at)
+    bytes.set(message.subarray(at, end), 1)
+    bytes[0] = packetId
+    bytes[1] = next >> 8
+    bytes[2] = next & 0xff
+    next = (next + 1) % cycle
+    at = end === size ? 0 : end
+    return bytes
+  }
+  const send = () => {
+    for (;;) {
+      waiting ??= cut()
+      if (!connection.trySend(waiting)) return
+      waiting = undefined
+    }
   }
   connection.handle({ ...nothing, onWritable: send })
   send()
