@@ -1,12 +1,14 @@
 /**
  * One end of a bare stream in a process of its own, for comparison with direct links: TLS 1.3 with a pre-shared key, with the cipher and
- * buffers that direct links use, or plain TCP. Socket callbacks only; it shares no code with the library.
+ * buffers that direct links use, or plain TCP. Socket callbacks only. It loads the library and uses nothing of it: what the garbage
+ * collector does for the bytes that are received grows with everything that is loaded, and a program that could use direct links has it all.
  *
  *     node directRaw.ts tls|tcp
  */
 import * as Constants from "node:constants"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import "../../src/node.ts"
 import { nowMs, serve, usage } from "./childSide.ts"
 import { type DirectEchoes, letNagle } from "./directShared.ts"
 

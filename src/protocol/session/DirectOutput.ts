@@ -18,8 +18,15 @@ const largePiece = 4 * 1024
 /** Small frames are cut from one allocation, so that a small batch is cheap. It lives until the last of them has been sent. */
 const slabSize = 16 * 1024
 
+/**
+ * Longer frames cost less, and who waits behind one waits for the stream's own buffers anyway, which hold several: a batch is smaller than what
+ * the stream takes at once.
+ */
+const frameScale = 2
+
 export class DirectOutput implements LinkOutput {
   readonly hold: (held: boolean) => void
+  readonly frameScale = frameScale
   private readonly stream: BatchWriter
   private pieces: Array<Uint8Array> = []
   /** Small frames that are no piece yet are `start..end` of the slab; what is before belongs to pieces. */

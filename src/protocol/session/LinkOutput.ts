@@ -6,6 +6,8 @@ export interface LinkOutput {
   readonly flush: () => void
   /** Sends what is packed. False: the link takes no more for now, and says when it does. */
   readonly send: () => boolean
+  /** How many times as long as on other links a frame of bytes may be; 1 when it is left out. */
+  readonly frameScale?: number
   /** Stops (true) or resumes (false) the delivery of the peer's bytes. */
   readonly hold: (held: boolean) => void
 }

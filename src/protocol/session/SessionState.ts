@@ -248,7 +248,7 @@ export class SessionState {
       link.push(frame)
       size = frame.length
     } else {
-      size = this.sender.writeFrame(link, this.options.maxFramePayload)
+      size = this.sender.writeFrame(link, this.options.maxFramePayload * (link.frameScale ?? 1))
       this.queueClose()
     }
     this.onChange?.()

@@ -119,6 +119,6 @@ describe("DirectOutput", () => {
     b.mux.touch(made)
     assert.strictEqual(batches.length, 1)
     const [head, body] = batches[0] ?? []
-    assert.deepStrictEqual([head?.length, body?.length, body?.buffer], [9, 16 * 1024, payload.buffer])
+    assert.deepStrictEqual([head?.length, body?.length, body?.buffer], [9, 32 * 1024, payload.buffer])
   })
 })
