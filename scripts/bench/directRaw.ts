@@ -8,9 +8,12 @@
 import * as Constants from "node:constants"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
-import "../../src/node.ts"
+import * as Library from "../../src/node.ts"
 import { nowMs, serve, usage } from "./childSide.ts"
 import { type DirectEchoes, letNagle } from "./directShared.ts"
+
+/** Kept, so that all of it stays loaded. */
+export const loaded = Library
 
 const isTls = process.argv[2] === "tls"
 const host = "127.0.0.1"
