@@ -204,4 +204,9 @@ export const sessions = (options: Options): Promise<ReadonlyArray<Row>> =>
   Sessions.sessions({ crypto: usual, span: span(options), repetitions: repetitions(options), quick: options.quick })
 
 export const direct = (options: Options): Promise<ReadonlyArray<Row>> =>
-  Direct.direct({ span: span(options), repetitions: repetitions(options), quick: options.quick })
+  // The garbage collector takes seconds to find its pace at a gigabyte a second.
+  Direct.direct({
+    span: options.quick ? span(options) : { warm: 5_000, measured: 4_000 },
+    repetitions: repetitions(options),
+    quick: options.quick
+  })
