@@ -1,13 +1,14 @@
 /**
  * One end of a bare stream in a process of its own, for comparison with direct links: TLS 1.3 with a pre-shared key, with the cipher and
- * buffers that direct links use, or plain TCP. Socket callbacks only. It loads the library and uses nothing of it: what the garbage
+ * buffers that direct links use, or plain TCP. Socket callbacks only. It loads the library and uses nothing else of it: what the garbage
  * collector does for the bytes that are received grows with everything that is loaded, and a program that could use direct links has it all.
  *
  *     node directRaw.ts tls|tcp
  */
-import * as Constants from "node:constants"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import { highWaterMark } from "../../src/layers/nodeDirectStream.ts"
+import { secureContext } from "../../src/layers/nodeDirectTls.ts"
 import * as Library from "../../src/node.ts"
 import { nowMs, serve, usage } from "./childSide.ts"
 import { type DirectEchoes, letNagle } from "./directShared.ts"
@@ -17,16 +18,7 @@ export const loaded = Library
 
 const isTls = process.argv[2] === "tls"
 const host = "127.0.0.1"
-const highWaterMark = 256 * 1024
 const psk = Buffer.alloc(32, 7)
-const secureContext = Tls.createSecureContext({
-  minVersion: "TLSv1.3",
-  maxVersion: "TLSv1.3",
-  ciphers: "TLS_AES_128_GCM_SHA256",
-  secureOptions: Constants.SSL_OP_NO_TICKET,
-  ca: []
-})
-
 /** Node's sockets take these; the types of TLS do not know all of them. */
 interface RawOptions {
   readonly highWaterMark: number

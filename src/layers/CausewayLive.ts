@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { SessionCode, type SessionFault } from "../protocol/session/sessionFault.ts"
-import { type PublicKey, toHex } from "../schema/Bytes.ts"
+import { isGreater, type PublicKey, toHex } from "../schema/Bytes.ts"
 import { instanceIdSize } from "../schema/LinkControl.ts"
 import { Causeway, type CausewayAddress, type ConnectOptions } from "../services/Causeway.ts"
 import { DirectLinks } from "../services/DirectLinks.ts"
@@ -35,12 +35,6 @@ const maxWaiting = 64
 interface Claimable {
   readonly links: PeerLinks
   readonly sessions: PeerSessions
-}
-
-/** Whether `a` comes after `b` in byte order; both have the same length. */
-const isGreater = (a: Uint8Array, b: Uint8Array): boolean => {
-  const at = a.findIndex((byte, index) => byte !== b[index])
-  return at >= 0 && (a[at] ?? 0) > (b[at] ?? 0)
 }
 
 export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity> = Layer.effect(

@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import { offered, toDial } from "../protocol/direct/directEndpoints.ts"
 import { derive, type DirectKeys, pskIdentityOf, pskOf, wipeKeys } from "../protocol/direct/directKeys.ts"
 import { type Expected, ExpectedConnections } from "../protocol/direct/ExpectedConnections.ts"
-import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
+import { equalBytes, isGreater, type PublicKey, toHex } from "../schema/Bytes.ts"
 import { attemptSize, directRoles, maxEndpoints } from "../schema/DirectPacket.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import * as Reason from "../services/DirectError.ts"
@@ -26,7 +26,7 @@ import type { TransportError } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { type Appointment, DirectCalls } from "./directCalls.ts"
 import { dial, type DialOptions } from "./directDial.ts"
-import { DirectGroup, type GroupPeer } from "./directGroup.ts"
+import { DirectGroup, type GroupMember } from "./directGroup.ts"
 import { Meeting } from "./directMeeting.ts"
 import { DirectRejections } from "./directRejections.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
@@ -105,8 +105,7 @@ export const layer = (
 
       const fail = (peer: PublicKey, reason: Reason.DirectErrorReason) =>
         Effect.fail(new DirectError({ peer: toHex(peer), reason }))
-      const ours = toHex(identity.publicKey)
-      const isGreater = (peer: PublicKey): boolean => ours > toHex(peer)
+      const areGreater = (peer: PublicKey): boolean => isGreater(identity.publicKey, peer)
       const endpoints = listener === undefined
         ? Effect.succeed<ReadonlyArray<IpEndpoint>>([])
         : Effect.map(
@@ -130,7 +129,7 @@ export const layer = (
         })
 
       const makeMeeting = (peer: PublicKey, streams: number): Meeting =>
-        new Meeting({ peer, greater: isGreater(peer), streams, waiters: Waiters.make() })
+        new Meeting({ peer, greater: areGreater(peer), streams, waiters: Waiters.make() })
 
       const announce = (announcement: Announcement): Effect.Effect<Expected<Appointment>, DirectError> =>
         Effect.gen(function*() {
@@ -227,7 +226,7 @@ export const layer = (
               },
               endpoints: toDial(attempt.known ?? [], attempt.endpoints, { allowPrivate: numbers.allowPrivate, own }),
               // Nobody can dial us, so there is nobody to wait for.
-              delay: isGreater(identityKey) || own.length === 0 ? 0 : numbers.lowerDialDelay,
+              delay: areGreater(identityKey) || own.length === 0 ? 0 : numbers.lowerDialDelay,
               onFailed: (what) => failures.push(what)
             }, listener !== undefined)
             return yield* linkOf(meeting, failures, () => expected.complete(entry))
@@ -236,7 +235,7 @@ export const layer = (
         dial: Effect.fn("DirectLinks.dial")(function*(identityKey, endpoints, streams = numbers.parallelism) {
           return yield* leavingNothing(Effect.gen(function*() {
             const peer = yield* groupPeer(identityKey)
-            if (!isGreater(identityKey)) return yield* fail(identityKey, new Reason.WrongDirection())
+            if (!areGreater(identityKey)) return yield* fail(identityKey, new Reason.WrongDirection())
             const attempt = entropy.bytes(attemptSize)
             const psk = pskOf(peer.keys, attempt)
             const meeting = makeMeeting(identityKey, streams)
@@ -260,7 +259,7 @@ export const layer = (
         accept: Effect.fn("DirectLinks.accept")(function*(identityKey, streams = numbers.parallelism) {
           return yield* leavingNothing(Effect.gen(function*() {
             const peer = yield* groupPeer(identityKey)
-            if (isGreater(identityKey)) return yield* fail(identityKey, new Reason.WrongDirection())
+            if (areGreater(identityKey)) return yield* fail(identityKey, new Reason.WrongDirection())
             return yield* nextLink(peer, streams, live)
           }))
         })
@@ -270,7 +269,7 @@ export const layer = (
 
 /** The next link that a peer of the group dials. Its scope owns it. */
 const nextLink = (
-  peer: GroupPeer,
+  peer: GroupMember,
   streams: number,
   live: Set<Meeting>
 ): Effect.Effect<DirectLink, DirectError, Scope.Scope> =>

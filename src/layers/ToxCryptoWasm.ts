@@ -7,11 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Cipher } from "../protocol/crypto/Crypto.ts"
+import { equalConstantTime } from "../protocol/crypto/equalConstantTime.ts"
 import { keySize, macSize, type PublicKey } from "../schema/Bytes.ts"
 import { allocateSecret } from "../schema/secretBytes.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { ToxCryptoUnavailable } from "../services/ToxCryptoUnavailable.ts"
-import { equalConstantTime, requireKey, requireOpenable, requireSealable, wipe } from "./cryptoInput.ts"
+import { requireKey, requireOpenable, requireSealable, wipe } from "./cryptoInput.ts"
 
 /** The part of the compiled module that is used. Pointers are byte offsets in `HEAPU8`; 64-bit lengths are passed as low, high. */
 interface Libsodium {

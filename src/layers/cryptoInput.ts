@@ -50,14 +50,6 @@ export const requireOpenable = (
   requireNonce(nonce)
 }
 
-/** `Crypto.equal`: looks at every byte whatever the difference. */
-export const equalConstantTime = (a: Uint8Array, b: Uint8Array): boolean => {
-  if (a.length !== b.length) return false
-  let difference = 0
-  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!
-  return difference === 0
-}
-
 /** `Crypto.wipe`. */
 export const wipe = (bytes: Uint8Array): void => {
   bytes.fill(0)

@@ -15,7 +15,7 @@ import { formatHostPort } from "../schema/RelayAddress.ts"
 import * as Reason from "../services/DirectError.ts"
 import type { DirectNumbers } from "../services/DirectSettings.ts"
 import type { DirectStream, RefusedCaller } from "../services/DirectTransport.ts"
-import type { DirectGroup, GroupPeer } from "./directGroup.ts"
+import type { DirectGroup, GroupMember } from "./directGroup.ts"
 import type { Meeting, MeetingConnection } from "./directMeeting.ts"
 import { OpeningStream } from "./directOpening.ts"
 import type { Rejection } from "./directRejections.ts"
@@ -44,7 +44,7 @@ type Verdict =
     /** By each role in which the attempt is expected; at least one. */
     readonly entries: NonEmptyReadonlyArray<Expected<Appointment>>
   }
-  | { readonly _tag: "Member"; readonly peer: PublicKey; readonly attempt: Uint8Array; readonly member: GroupPeer }
+  | { readonly _tag: "Member"; readonly peer: PublicKey; readonly attempt: Uint8Array; readonly member: GroupMember }
   | { readonly _tag: "Refused"; readonly peer: PublicKey | undefined; readonly reason: Rejection }
 
 /** A caller that has its place. */

@@ -13,8 +13,8 @@ import * as Waiters from "./waitUntil.ts"
 const maxAttempts = 4
 
 export type GroupVerdict =
-  | { readonly _tag: "Expected"; readonly member: GroupPeer }
-  | { readonly _tag: "Unexpected" | "Replayed" | "WrongDirection"; readonly member: GroupPeer }
+  | { readonly _tag: "Expected"; readonly member: GroupMember }
+  | { readonly _tag: "Unexpected" | "Replayed" | "WrongDirection"; readonly member: GroupMember }
 
 interface Underway {
   readonly attempt: Uint8Array
@@ -23,7 +23,7 @@ interface Underway {
 }
 
 /** One peer of a static group. */
-export class GroupPeer {
+export class GroupMember {
   readonly key: PublicKey
   readonly keys: DirectKeys
   readonly waiters = Waiters.make()
@@ -120,7 +120,7 @@ export class GroupPeer {
 
 export class DirectGroup {
   readonly #ours: PublicKey
-  readonly #peers = new Map<string, GroupPeer>()
+  readonly #peers = new Map<string, GroupMember>()
 
   /** `ours`: our identity key. */
   constructor(ours: PublicKey) {
@@ -128,9 +128,9 @@ export class DirectGroup {
   }
 
   /** The peer, known from now on; the keys are kept for one that was not known yet. */
-  peer(key: PublicKey, keys: DirectKeys): GroupPeer {
+  peer(key: PublicKey, keys: DirectKeys): GroupMember {
     const id = toHex(key)
-    const found = this.#peers.get(id) ?? new GroupPeer(key, keys)
+    const found = this.#peers.get(id) ?? new GroupMember(key, keys)
     this.#peers.set(id, found)
     return found
   }

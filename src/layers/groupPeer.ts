@@ -5,6 +5,8 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { GrowingPause } from "../protocol/GrowingPause.ts"
+import { faultOfGoodbye } from "../protocol/session/sessionFault.ts"
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import { instanceIdSize } from "../schema/LinkControl.ts"
@@ -65,13 +67,14 @@ export class GroupPeer implements PeerRelation {
   #left = false
   #attempts = 0
   #lastError: DirectError | undefined = undefined
-  /** Milliseconds before the next dial. */
-  #pause = 0
+  /** Before the next dial. */
+  readonly #redial: GrowingPause
   #hurried = false
 
   constructor(options: GroupPeerOptions) {
     this.#options = options
     this.identityKey = options.identityKey
+    this.#redial = new GrowingPause(options.numbers.redialPause, options.numbers.maxRedialPause)
     this.#instanceId = options.entropy.bytes(instanceIdSize)
     this.sessions = this.#begin()
     this.#peer = new PeerHandle(this, this.sessions, options.now)
@@ -210,7 +213,7 @@ export class GroupPeer implements PeerRelation {
           if (this.#link === link) this.#link = undefined
           // A peer that broke the rules is told so: then the scope ends the streams, after what is queued.
           if (link.sessions?.fault?._tag !== "Violation") link.destroy()
-          if (now() - begun >= stableAfter && link.sessions !== undefined) this.#pause = 0
+          if (now() - begun >= stableAfter && link.sessions !== undefined) this.#redial.reset()
         })),
         Effect.andThen(onChanged)
       )
@@ -219,12 +222,12 @@ export class GroupPeer implements PeerRelation {
 
   /** The peer has to begin on a link in time. */
   #neverUp(link: GroupLink): Effect.Effect<string> {
-    const { helloTimeout, redialPause } = this.#options.numbers
+    const { helloTimeout } = this.#options.numbers
     return this.#waiters.until(() => link.sessions?.isUp === true ? Effect.void : undefined).pipe(
       Effect.timeoutOption(helloTimeout),
       Effect.flatMap((inTime) => {
         if (inTime._tag === "None") return Effect.succeed(`it did not begin within ${helloTimeout} ms`)
-        this.#pause = redialPause
+        this.#redial.shorten()
         return Effect.never
       })
     )
@@ -244,8 +247,7 @@ export class GroupPeer implements PeerRelation {
     }
     const { goneAway } = sessions.mux
     if (goneAway !== undefined) {
-      const isBusy = goneAway._tag === "Refused" && goneAway.code === 1
-      sessions.mux.fail(isBusy ? goneAway : { _tag: "LinkLost", detail: "it said goodbye" })
+      sessions.mux.fail(faultOfGoodbye(goneAway, "it said goodbye"))
     }
     return Effect.logDebug("A direct link of a group is lost", { peer: toHex(this.identityKey), why })
   }
@@ -261,16 +263,14 @@ export class GroupPeer implements PeerRelation {
   /** None at first and after a link that lasted, a short one after a link that worked, then longer each time. Half of it is random. */
   get #backOff(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { entropy, numbers: { maxRedialPause, redialPause } } = this.#options
-      const pause = this.#pause
-      this.#pause = Math.min(Math.max(pause * 2, redialPause), maxRedialPause)
+      const pause = this.#redial.take(this.#options.entropy.fraction())
       if (pause === 0) return Effect.void
       const hurried = this.#waiters.until(() => {
         if (!this.#hurried) return undefined
         this.#hurried = false
         return Effect.void
       })
-      return Effect.raceFirst(Effect.sleep(Duration.millis(pause * (1 + entropy.fraction()) / 2)), hurried)
+      return Effect.raceFirst(Effect.sleep(Duration.millis(pause)), hurried)
     })
   }
 

@@ -21,7 +21,7 @@ const keepAliveProbes = 4
  * session would be resumed without `pskCallback` being asked. `SSL_OP_ALLOW_NO_DHE_KEX` stays off: a key exchange is mandatory. No
  * certificate authority is trusted.
  */
-const secureContext = Tls.createSecureContext({
+export const secureContext = Tls.createSecureContext({
   minVersion: "TLSv1.3",
   maxVersion: "TLSv1.3",
   ciphers: "TLS_AES_128_GCM_SHA256",

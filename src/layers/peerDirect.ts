@@ -7,7 +7,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connectToken, isConnectToken } from "../protocol/direct/connectToken.ts"
+import { GrowingPause } from "../protocol/GrowingPause.ts"
 import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
+import { attemptSize } from "../schema/DirectPacket.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import { ConnectRequest, ConnectResponse } from "../schema/LinkControl.ts"
 import { DirectError, NotReached } from "../services/DirectError.ts"
@@ -19,7 +21,6 @@ import type { PeerSessions } from "./peerSessions.ts"
 import type { PeerControl, RelayedLink } from "./relayedLink.ts"
 import type { Waiters } from "./waitUntil.ts"
 
-const attemptSize = 16
 /** Milliseconds a link has to last before the pauses begin anew. */
 const stableAfter = 10_000
 
@@ -54,11 +55,11 @@ export class PeerDirect {
   #request: ConnectRequest | undefined = undefined
   #response: ConnectResponse | undefined = undefined
   #carrier: DirectLinkCarrier.Attached | undefined = undefined
-  /** Milliseconds before the next announcement. */
-  #pause = 0
+  readonly #retry: GrowingPause
 
   constructor(options: PeerDirectOptions) {
     this.#options = options
+    this.#retry = new GrowingPause(options.numbers.directRetryMin, options.numbers.directRetryMax)
   }
 
   /** The direct link that the sessions run over. */
@@ -189,7 +190,7 @@ export class PeerDirect {
         Effect.ensuring(Effect.sync(() => {
           this.#carrier = undefined
           carrier.destroy()
-          if (now() - begun >= stableAfter) this.#pause = numbers.directRetryMin
+          if (now() - begun >= stableAfter) this.#retry.shorten()
           onLost()
         }))
       )
@@ -206,15 +207,9 @@ export class PeerDirect {
     return Math.min(attemptTimeout, Math.max(directRetryMax, bothListen ? lowerDialDelay + dialTimeout : 0))
   }
 
-  /** Waits before another announcement: not before the first one, then longer each time. Half of it is random. */
+  /** Waits before another announcement: not before the first one, then longer each time. */
   get #backOff(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { entropy, numbers } = this.#options
-      const pause = this.#pause
-      this.#pause = Math.min(Math.max(pause * 2, numbers.directRetryMin), numbers.directRetryMax)
-      const jitter = (entropy.bytes(1)[0] ?? 0) / 256
-      return Effect.sleep(Duration.millis(pause * (1 + jitter) / 2))
-    })
+    return Effect.suspend(() => Effect.sleep(Duration.millis(this.#retry.take(this.#options.entropy.fraction()))))
   }
 
   /** Waits until this machine can be reached at other addresses than now. */

@@ -6,6 +6,8 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { GrowingPause } from "../protocol/GrowingPause.ts"
+import { faultOfGoodbye } from "../protocol/session/sessionFault.ts"
 import type { SessionMux } from "../protocol/session/SessionMux.ts"
 import { equalBytes, type PublicKey } from "../schema/Bytes.ts"
 import type { CausewayAddress } from "../services/Causeway.ts"
@@ -57,8 +59,8 @@ export class PeerLinks {
   readonly #parking: PeerParking | undefined
   #relayed: RelayedLink | undefined = undefined
   #leaving = false
-  /** Milliseconds before the next call; none after a link, unless the one before it did not last either. */
-  #redialPause = 0
+  /** Before the next call; none after a link, unless the one before it did not last either. */
+  readonly #redial: GrowingPause
   #mayCallAtOnce = true
 
   constructor(options: PeerLinksOptions) {
@@ -66,6 +68,7 @@ export class PeerLinks {
     this.identityKey = options.identityKey
     this.instanceId = options.instanceId
     this.#policy = options.policy
+    this.#redial = new GrowingPause(options.numbers.redialPause, options.numbers.maxRedialPause)
     this.sessions = options.begin(this)
     if (options.direct === undefined) return
     const shared = { greater: options.greater, waiters: this.#waiters, relayed: () => this.#relayed }
@@ -231,7 +234,7 @@ export class PeerLinks {
     const stable = Effect.sleep(stableAfter).pipe(
       Effect.map(() => {
         this.#mayCallAtOnce = true
-        this.#redialPause = 0
+        this.#redial.reset()
       }),
       Effect.andThen(Effect.never)
     )
@@ -242,7 +245,7 @@ export class PeerLinks {
 
   /** Calls the peer until there is a connection, from us or from it. */
   #dial(address: CausewayAddress): Effect.Effect<void> {
-    const { netCrypto, numbers } = this.#options
+    const { entropy, netCrypto } = this.#options
     const others = this.#waiters.until(() => this.#relayed === undefined ? undefined : Effect.void)
     const call: Effect.Effect<void> = netCrypto.connect(address).pipe(
       Effect.map((connection) => this.use(connection)),
@@ -252,24 +255,15 @@ export class PeerLinks {
       })
     )
     const dial = Effect.suspend(() => {
-      const pause = this.#redialPause
-      this.#redialPause = Math.min(Math.max(pause * 2, numbers.redialPause), numbers.maxRedialPause)
-      return pause === 0 ? call : Effect.andThen(this.#pause(pause), call)
+      const pause = this.#redial.take(entropy.fraction())
+      return pause === 0 ? call : Effect.andThen(Effect.sleep(Duration.millis(pause)), call)
     })
     return Effect.raceFirst(dial, others)
   }
 
-  /** Half of it is random, so that peers which lost each other at the same time do not keep in step. */
-  #pause(milliseconds: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const jitter = (this.#options.entropy.bytes(1)[0] ?? 0) / 256
-      return Effect.sleep(Duration.millis(milliseconds * (1 + jitter) / 2))
-    })
-  }
-
   #muxOf(instanceId: Uint8Array): SessionMux {
     const { sessions } = this
-    if (this.#mayCallAtOnce) this.#redialPause = 0
+    if (this.#mayCallAtOnce) this.#redial.reset()
     this.#mayCallAtOnce = false
     if (sessions.peerInstance !== undefined && !equalBytes(sessions.peerInstance, instanceId)) {
       const isOver = this.isEnding
@@ -293,10 +287,10 @@ export class PeerLinks {
     this.#waiters.wake()
   }
 
-  /** Back to the relays, unless the peer has left, or they must not carry anything. */
+  /** Back to the relays, unless everything is over, the peer has left, or they must not carry anything. */
   #onDirectLost(): void {
     this.#waiters.wake()
-    if (this.#left("the direct connection has ended")) return
+    if (this.sessions.fault !== undefined || this.#left("the direct connection has ended")) return
     if (this.#policy === "direct") return
     this.#relayed?.connection.wake()
     this.#relayed?.takeBack()
@@ -315,9 +309,7 @@ export class PeerLinks {
   #left(how: string): boolean {
     const { goneAway } = this.sessions.mux
     if (goneAway === undefined) return false
-    const isBusy = goneAway._tag === "Refused" && goneAway.code === 1
-    const detail = goneAway._tag === "Refused" && goneAway.detail !== "" ? `: ${goneAway.detail}` : ""
-    this.sessions.mux.fail(isBusy ? goneAway : { _tag: "LinkLost", detail: `${how}${detail}` })
+    this.sessions.mux.fail(faultOfGoodbye(goneAway, how))
     return true
   }
 

@@ -7,6 +7,7 @@
  */
 import { hmac } from "@noble/hashes/hmac.js"
 import { sha256 } from "@noble/hashes/sha2.js"
+import { concatBytes } from "@noble/hashes/utils.js"
 import * as Effect from "effect/Effect"
 import { equalBytes } from "../schema/Bytes.ts"
 import type { DirectSecret } from "../services/DirectTransport.ts"
@@ -24,18 +25,8 @@ const denied = (detail: string) => new TransportError({ kind: "Denied", detail }
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-const join = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
-}
-
 const proof = (psk: Uint8Array, word: string, ...parts: ReadonlyArray<Uint8Array>): Uint8Array =>
-  hmac(sha256, psk, join([encoder.encode(word), ...parts]))
+  hmac(sha256, psk, concatBytes(encoder.encode(word), ...parts))
 
 /** 16 bytes that follow from the words alone: a run is the same every time. */
 export const nonce = (words: string): Uint8Array => sha256(encoder.encode(words)).slice(0, nonceSize)
@@ -58,7 +49,7 @@ export const reader = (connection: TransportConnection): Reader => {
         return Effect.succeed(taken)
       }
       return Effect.flatMap(connection.pull, (chunks) => {
-        bytes = join([bytes, ...chunks])
+        bytes = concatBytes(bytes, ...chunks)
         return take(size)
       })
     })
@@ -73,13 +64,13 @@ export const asClient = Effect.fnUntraced(function*(
 ) {
   const named = encoder.encode(pskIdentity)
   if (named.length > maxIdentityLength) return yield* denied("HANDSHAKE_FAILURE")
-  const hello = join([
+  const hello = concatBytes(
     Uint8Array.of(named.length),
     named,
     Uint8Array.of(own.port >> 8, own.port & 0xff),
     own.nonce
-  ])
-  connection.write(join([hello, proof(psk, "dialler", hello)]))
+  )
+  connection.write(concatBytes(hello, proof(psk, "dialler", hello)))
   const [alert] = yield* take(1)
   if (alert === decryptError) return yield* denied("DECRYPT_ERROR")
   if (alert !== 0) return yield* denied("HANDSHAKE_FAILURE")
@@ -96,7 +87,7 @@ export const asServer = Effect.fnUntraced(function*(
 ) {
   const [length = 0] = yield* take(1)
   const rest = yield* take(length + 2 + nonceSize)
-  const hello = join([Uint8Array.of(length), rest])
+  const hello = concatBytes(Uint8Array.of(length), rest)
   const claimed = yield* take(proofSize)
   const pskIdentity = decoder.decode(rest.subarray(0, length))
   const psk = pskOf(pskIdentity, (rest[length]! << 8) | rest[length + 1]!)
@@ -108,7 +99,7 @@ export const asServer = Effect.fnUntraced(function*(
     connection.write(Uint8Array.of(decryptError))
     return yield* denied("DECRYPT_ERROR")
   }
-  connection.write(join([Uint8Array.of(0), ownNonce, proof(psk, "listener", hello, ownNonce)]))
+  connection.write(concatBytes(Uint8Array.of(0), ownNonce, proof(psk, "listener", hello, ownNonce)))
   // The key may be wiped while the dialler's last word is under way.
   const expected = proof(psk, "finished", hello, ownNonce)
   if (!equalBytes(yield* take(proofSize), expected)) return yield* denied("DECRYPT_ERROR")

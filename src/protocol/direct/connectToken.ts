@@ -8,6 +8,7 @@ import { attemptSize, maxEndpoints } from "../../schema/DirectPacket.ts"
 import { endpointList, type IpEndpoint, udpFamilies } from "../../schema/IpEndpoint.ts"
 import * as Field from "../../schema/WireField.ts"
 import * as Wire from "../../schema/WirePacket.ts"
+import { equalConstantTime } from "../crypto/equalConstantTime.ts"
 
 /** What the token covers. */
 const Covered = Wire.struct("Covered", {
@@ -32,10 +33,4 @@ export const isConnectToken = (
   attempt: Uint8Array,
   peer: Covered["peer"],
   endpoints: ReadonlyArray<IpEndpoint>
-): boolean => {
-  const expected = connectToken(processKey, attempt, peer, endpoints)
-  if (token.length !== expected.length) return false
-  let difference = 0
-  for (let i = 0; i < expected.length; i++) difference |= expected[i]! ^ token[i]!
-  return difference === 0
-}
+): boolean => equalConstantTime(token, connectToken(processKey, attempt, peer, endpoints))

@@ -9,12 +9,13 @@
 import { expand, extract } from "@noble/hashes/hkdf.js"
 import { hmac } from "@noble/hashes/hmac.js"
 import { sha256 } from "@noble/hashes/sha2.js"
+import { concatBytes } from "@noble/hashes/utils.js"
 import * as Base64Url from "effect/encoding/Base64Url"
 import * as Result from "effect/Result"
 import { keySize, type PublicKey, toHex } from "../../schema/Bytes.ts"
+import { attemptSize } from "../../schema/DirectPacket.ts"
+import { equalConstantTime } from "../crypto/equalConstantTime.ts"
 
-/** Bytes of an attempt: random, drawn by the side that announces or dials. */
-export const attemptSize = 16
 /** Bytes of the tag behind it. */
 export const tagSize = 16
 /** Bytes of a pre-shared key. */
@@ -39,16 +40,6 @@ export interface PskIdentity {
   readonly tag: Uint8Array
 }
 
-const join = (...parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
-}
-
 const requireSize = (bytes: Uint8Array, size: number, what: string): void => {
   if (bytes.length !== size) throw new RangeError(`${what} is ${size} bytes, not ${bytes.length}`)
 }
@@ -56,9 +47,9 @@ const requireSize = (bytes: Uint8Array, size: number, what: string): void => {
 /** The keys of two identities, in either order, from their X25519 secret (`Crypto.sharedSecret`). */
 export const derive = (sharedSecret: Uint8Array, one: PublicKey, other: PublicKey): DirectKeys => {
   requireSize(sharedSecret, keySize, "a shared secret")
-  const identities = toHex(one) < toHex(other) ? join(one, other) : join(other, one)
+  const identities = toHex(one) < toHex(other) ? concatBytes(one, other) : concatBytes(other, one)
   const prk = extract(sha256, sharedSecret, salt)
-  return { prk, tagKey: expand(sha256, prk, join(tagLabel, identities), pskSize), identities }
+  return { prk, tagKey: expand(sha256, prk, concatBytes(tagLabel, identities), pskSize), identities }
 }
 
 /** Overwrites the keys with zeros; what was derived from them stays. */
@@ -70,18 +61,18 @@ export const wipeKeys = (keys: DirectKeys): void => {
 /** The pre-shared key of an attempt, 32 bytes: the same whoever dials. */
 export const pskOf = (keys: DirectKeys, attempt: Uint8Array): Uint8Array => {
   requireSize(attempt, attemptSize, "an attempt")
-  return expand(sha256, keys.prk, join(pskLabel, keys.identities, attempt), pskSize)
+  return expand(sha256, keys.prk, concatBytes(pskLabel, keys.identities, attempt), pskSize)
 }
 
 /** Names the attempt and, to those who share the keys alone, who dials. */
 const tagOf = (keys: DirectKeys, attempt: Uint8Array, dialler: PublicKey): Uint8Array =>
-  hmac(sha256, keys.tagKey, join(attempt, dialler)).slice(0, tagSize)
+  hmac(sha256, keys.tagKey, concatBytes(attempt, dialler)).slice(0, tagSize)
 
 /** What `dialler`, one of the two, sends as PSK identity: 43 characters of base64url. */
 export const pskIdentityOf = (keys: DirectKeys, attempt: Uint8Array, dialler: PublicKey): string => {
   requireSize(attempt, attemptSize, "an attempt")
   requireSize(dialler, keySize, "an identity key")
-  return Base64Url.encode(join(attempt, tagOf(keys, attempt, dialler)))
+  return Base64Url.encode(concatBytes(attempt, tagOf(keys, attempt, dialler)))
 }
 
 const pskIdentityText = /^[A-Za-z0-9_-]{43}$/
@@ -100,8 +91,5 @@ export const parsePskIdentity = (text: string): PskIdentity | undefined => {
  * recognise an identity of its own that somebody sends back.
  */
 export const isFrom = (keys: DirectKeys, { attempt, tag }: PskIdentity, dialler: PublicKey): boolean => {
-  const expected = tagOf(keys, attempt, dialler)
-  let difference = expected.length ^ tag.length
-  for (let i = 0; i < expected.length; i++) difference |= expected[i]! ^ (tag[i] ?? 0)
-  return difference === 0
+  return equalConstantTime(tagOf(keys, attempt, dialler), tag)
 }

@@ -30,3 +30,10 @@ export type SessionFault =
   | { readonly _tag: "PeerRestarted" }
   /** The peer sent what it must not send. */
   | { readonly _tag: "Violation"; readonly detail: string }
+
+/** What becomes of everything with a peer whose link has ended in this way after its GoAway: it is not to be waited for. */
+export const faultOfGoodbye = (goneAway: SessionFault, how: string): SessionFault => {
+  if (goneAway._tag !== "Refused") return { _tag: "LinkLost", detail: how }
+  if (goneAway.code === SessionCode.busy) return goneAway
+  return { _tag: "LinkLost", detail: goneAway.detail === "" ? how : `${how}: ${goneAway.detail}` }
+}
