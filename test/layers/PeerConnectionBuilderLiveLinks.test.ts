@@ -27,6 +27,17 @@ const reasonOf = Effect.fnUntraced(function*(session: ValueSession) {
   return error.reason._tag
 })
 
+/** Member 1 builds a group of three, of which only member 2 is there so far. */
+const halfBuilt = Effect.gen(function*() {
+  const network = new FakeGroup()
+  const [one, two, three] = [yield* member(network, 1), yield* member(network, 2), yield* member(network, 3)]
+  yield* one.include(2, 3)
+  yield* two.include(1)
+  const building = yield* forkNow(one.builder.build)
+  yield* rest
+  return { network, two, three, building }
+})
+
 describe("a link of a static group", () => {
   it.effect("I12, I13: that is lost is made again without a pause; sessions go on where they were", () =>
     Effect.gen(function*() {
@@ -249,17 +260,12 @@ describe("a peer of a static group", () => {
 
   it.effect("I05: that was restarted before build was done is given with sessions that live", () =>
     Effect.gen(function*() {
-      const network = new FakeGroup()
-      const [one, two, three] = yield* Effect.forEach([1, 2, 3], (number) => member(network, number))
-      yield* one!.include(2, 3)
-      yield* two!.include(1)
-      const building = yield* forkNow(one!.builder.build)
-      yield* rest
-      yield* two!.kill
+      const { building, network, three, two } = yield* halfBuilt
+      yield* two.kill
       network.away.delete(2)
       yield* (yield* member(network, 2, { process: 1 })).include(1)
       yield* rest
-      yield* three!.include(1)
+      yield* three.include(1)
       const { connections } = yield* Fiber.join(building)
       for (const peer of connections.values()) assert.strictEqual(peer.link()._tag, "Up")
     }))
@@ -274,14 +280,9 @@ describe("a peer of a static group", () => {
 
   it.effect("that leaves before build is done is waited for until it is back", () =>
     Effect.gen(function*() {
-      const network = new FakeGroup()
-      const [one, two, three] = yield* Effect.forEach([1, 2, 3], (number) => member(network, number))
-      yield* one!.include(2, 3)
-      yield* two!.include(1)
-      const building = yield* forkNow(one!.builder.build)
-      yield* rest
-      yield* two!.close
-      yield* three!.include(1)
+      const { building, network, three, two } = yield* halfBuilt
+      yield* two.close
+      yield* three.include(1)
       yield* TestClock.adjust("5 seconds")
       assert.isUndefined(building.pollUnsafe())
       yield* (yield* member(network, 2, { process: 1 })).include(1)

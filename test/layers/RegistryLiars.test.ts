@@ -8,34 +8,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import * as ConnectionRegistryLive from "../../src/layers/ConnectionRegistryLive.ts"
-import * as NetCryptoBridgeLive from "../../src/layers/NetCryptoBridgeLive.ts"
-import * as NetCryptoLive from "../../src/layers/NetCryptoLive.ts"
-import * as RelayClientLive from "../../src/layers/RelayClientLive.ts"
 import { ConnectionRegistry, type RegistryEvent } from "../../src/services/ConnectionRegistry.ts"
-import { Identity } from "../../src/services/Identity.ts"
 import { NetCrypto, type NetCryptoConnection } from "../../src/services/NetCrypto.ts"
 import { RelayServer } from "../../src/services/RelayServer.ts"
-import { RelayTransport } from "../../src/services/RelayTransport.ts"
-import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
-import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import { RelayFaults } from "../../src/testing/RelayFaults.ts"
 import * as RelayServerFaulty from "../../src/testing/RelayServerFaulty.ts"
 import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
 import { collect, forkNow, numbered, numberOf, within } from "../utils/cryptoNode.ts"
-import { keyPairFrom, plainCrypto } from "../utils/plainCrypto.ts"
-
-const port = 33_445
-const hostOf = (n: number): string => `relay-${n}.test`
-
-const platform = (machine: string, seed: number) =>
-  Effect.map(MemoryNetwork, (network) =>
-    Layer.mergeAll(
-      Layer.succeed(RelayTransport, network.transport(machine)),
-      Layer.succeed(ToxCrypto, plainCrypto),
-      EntropySeeded.layer(seed)
-    ))
+import { buildNode, hostOf, platform, port } from "../utils/memoryNodes.ts"
+import { keyPairFrom } from "../utils/plainCrypto.ts"
 
 const startRelay = Effect.fnUntraced(function*(n: number, latency: number, seed: number) {
   const network = yield* MemoryNetwork
@@ -47,16 +29,7 @@ const startRelay = Effect.fnUntraced(function*(n: number, latency: number, seed:
 })
 
 const startNode = Effect.fnUntraced(function*(n: number, seed: number) {
-  const keys = { identity: keyPairFrom(0x81 + 0x10 * n), dht: keyPairFrom(0x88 + 0x10 * n) }
-  const context = yield* Layer.build(Layer.fresh(
-    NetCryptoLive.layer.pipe(
-      Layer.provide(NetCryptoBridgeLive.layer),
-      Layer.provideMerge(ConnectionRegistryLive.layer),
-      Layer.provide(RelayClientLive.layer),
-      Layer.provide(Layer.succeed(Identity, keys)),
-      Layer.provide(yield* platform(`node-${n}`, seed * 1_000 + 100 + n))
-    )
-  ))
+  const { context, keys } = yield* buildNode(n, seed * 1_000 + 100 + n)
   const registry = Context.get(context, ConnectionRegistry)
   const events: Array<RegistryEvent> = []
   yield* Effect.forkScoped(Stream.runForEach(registry.events, (event) => Effect.sync(() => events.push(event))))

@@ -6,35 +6,18 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
-import * as ConnectionRegistryLive from "../../src/layers/ConnectionRegistryLive.ts"
-import * as NetCryptoBridgeLive from "../../src/layers/NetCryptoBridgeLive.ts"
-import * as NetCryptoLive from "../../src/layers/NetCryptoLive.ts"
-import * as RelayClientLive from "../../src/layers/RelayClientLive.ts"
 import * as RelayServerLive from "../../src/layers/RelayServerLive.ts"
 import { ConnectionRegistry } from "../../src/services/ConnectionRegistry.ts"
-import { Identity } from "../../src/services/Identity.ts"
 import { NetCrypto } from "../../src/services/NetCrypto.ts"
 import { RelayServer } from "../../src/services/RelayServer.ts"
-import { RelayTransport } from "../../src/services/RelayTransport.ts"
-import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
-import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
 import { collect, forkNow, numbered, numberOf, within } from "../utils/cryptoNode.ts"
-import { keyPairFrom, plainCrypto } from "../utils/plainCrypto.ts"
+import { buildNode, hostOf, platform, port } from "../utils/memoryNodes.ts"
+import { keyPairFrom } from "../utils/plainCrypto.ts"
 
-const port = 33_445
 const minute = 60_000
-const hostOf = (n: number): string => `relay-${n}.test`
 const range = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
-
-const platform = (machine: string, seed: number) =>
-  Effect.map(MemoryNetwork, (network) =>
-    Layer.mergeAll(
-      Layer.succeed(RelayTransport, network.transport(machine)),
-      Layer.succeed(ToxCrypto, plainCrypto),
-      EntropySeeded.layer(seed)
-    ))
 
 const startRelay = Effect.fnUntraced(function*(n: number) {
   const network = yield* MemoryNetwork
@@ -47,16 +30,7 @@ const startRelay = Effect.fnUntraced(function*(n: number) {
 
 /** A node with relays of its own, by which it can always be reached. */
 const startNode = Effect.fnUntraced(function*(n: number, home: ReadonlyArray<Relay>) {
-  const keys = { identity: keyPairFrom(0x81 + 0x10 * n), dht: keyPairFrom(0x88 + 0x10 * n) }
-  const context = yield* Layer.build(Layer.fresh(
-    NetCryptoLive.layer.pipe(
-      Layer.provide(NetCryptoBridgeLive.layer),
-      Layer.provideMerge(ConnectionRegistryLive.layer),
-      Layer.provide(RelayClientLive.layer),
-      Layer.provide(Layer.succeed(Identity, keys)),
-      Layer.provide(yield* platform(`node-${n}`, 100 + n))
-    )
-  ))
+  const { context, keys } = yield* buildNode(n, 100 + n)
   const registry = Context.get(context, ConnectionRegistry)
   const netCrypto = Context.get(context, NetCrypto)
   for (const { address } of home) yield* registry.addRelay(address)

@@ -4,7 +4,6 @@
  */
 import { assert, type it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
@@ -15,6 +14,7 @@ import {
   DirectTransport,
   type RefusedCaller
 } from "../../src/services/DirectTransport.ts"
+import * as Waits from "../utils/waits.ts"
 import { Receiver } from "./directUse.ts"
 import { type Address, anyPort, pattern } from "./transportUse.ts"
 
@@ -69,16 +69,7 @@ export const kitOf = <R>(subject: DirectTransportUnderTest<R>) => {
   const run = <A, E>(body: Effect.Effect<A, E, DirectTransport | R | Scope.Scope>) =>
     Effect.provide(Effect.scoped(body), layer)
 
-  const eventually = (condition: () => boolean, tries = 1_000) =>
-    Effect.gen(function*() {
-      for (let tried = 0; tried < tries; tried++) {
-        if (condition()) return
-        yield* elapse(5)
-      }
-      assert.fail(`the condition did not become true in ${tries} tries`)
-    })
-  /** Waits for the end of something that waits for nobody: far sooner than any deadline. */
-  const soon = (fiber: Fiber.Fiber<unknown, unknown>) => eventually(() => fiber.pollUnsafe() !== undefined, 200)
+  const { eventually, soon } = Waits.make(elapse)
 
   /** A listener whose streams land in a queue and stay open until the test ends. */
   const listener = Effect.fnUntraced(function*(

@@ -14,6 +14,7 @@ import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { RelayTransport, type TransportConnection } from "../../src/services/RelayTransport.ts"
+import * as Waits from "../utils/waits.ts"
 import { type Address, anyPort, echo, join, pattern, readExactly, readToEnd, writeAll } from "./transportUse.ts"
 
 export interface TransportUnderTest<R> {
@@ -35,17 +36,7 @@ export const conformance = <R>(subject: TransportUnderTest<R>): void => {
   const run = <A, E>(body: Effect.Effect<A, E, RelayTransport | R | Scope.Scope>) =>
     Effect.provide(Effect.scoped(body), subject.layer)
 
-  /** Waits for something that takes a few turns of the event loop; 5 ms pass at each of the tries. */
-  const eventually = (condition: () => boolean, tries = 1_000) =>
-    Effect.gen(function*() {
-      for (let tried = 0; tried < tries; tried++) {
-        if (condition()) return
-        yield* elapse(5)
-      }
-      assert.fail(`the condition did not become true in ${tries} tries`)
-    })
-  /** Waits for the end of something that waits for nobody: far sooner than the time that a peer is given to take what it was sent. */
-  const soon = (fiber: Fiber.Fiber<unknown, unknown>) => eventually(() => fiber.pollUnsafe() !== undefined, 200)
+  const { eventually, soon } = Waits.make(elapse)
 
   /** A listener whose connections land in a queue and stay open until the test ends. */
   const listener = Effect.fnUntraced(function*(address: Address = anyPort) {
