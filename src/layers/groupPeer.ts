@@ -115,7 +115,8 @@ export class GroupPeer implements PeerRelation {
   /** Makes a link without delay if there is none, also to a peer that was turned away. */
   hurry(): void {
     this.#left = false
-    this.#hurried = !this.sessions.isUp
+    // A link that is about to carry the sessions needs no other one beside it.
+    this.#hurried = this.#link === undefined || this.sessions.fault !== undefined
     this.#waiters.wake()
   }
 

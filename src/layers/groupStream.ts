@@ -27,6 +27,7 @@ export class GroupStream implements DirectStream {
   /** What came right behind the hello. */
   #early: Array<Uint8Array> = []
   #handlers: DirectStreamHandlers | undefined = undefined
+  #isHeld = false
   /** Why it is over, or must be. */
   #end: string | undefined = undefined
   #closed: TransportError | undefined = undefined
@@ -68,13 +69,17 @@ export class GroupStream implements DirectStream {
   readonly handle = (handlers: DirectStreamHandlers): void => {
     this.#handlers = handlers
     for (const bytes of this.#early.splice(0)) handlers.onBytes(bytes)
-    if (this.#closed === undefined) this.#stream.hold(false)
+    // The receiver may have held it by now.
+    if (this.#closed === undefined) this.#stream.hold(this.#isHeld)
     else handlers.onClosed(this.#closed)
   }
 
   readonly write = (pieces: ReadonlyArray<Uint8Array>): boolean => this.#stream.write(pieces)
 
-  readonly hold = (held: boolean): void => this.#stream.hold(held)
+  readonly hold = (held: boolean): void => {
+    this.#isHeld = held
+    this.#stream.hold(held)
+  }
 
   readonly destroy = (): void => this.#stream.destroy()
 

@@ -181,7 +181,7 @@ export class GroupWorker {
     if (peer === undefined) return failure(id, new Errors.NotConnectedBefore())
     const wanted = this.#reconnections.get(id) ?? Deferred.makeUnsafe<Peer>()
     this.#reconnections.set(id, wanted)
-    if (!this.#pending.has(id)) peer.hurry()
+    peer.hurry()
     this.#connected(id, peer)
     return wanted
   }

@@ -212,6 +212,20 @@ describe("a peer of a static group", () => {
       }
     }))
 
+  it.effect("that is turned away while its next link is about to begin comes back when it is asked for at once", () =>
+    Effect.gen(function*() {
+      const { one, network, two } = yield* pair(1)
+      for (const stream of network.open) stream.kill()
+      // The next link has said hello, and its sessions do not flow yet.
+      for (let i = 0; i < 200 && network.links.length < 2; i++) yield* Effect.yieldNow
+      yield* two.peer.refuse("not now")
+      const reconnecting = yield* forkNow(two.group.reconnector.reconnect(keyOf(1)))
+      yield* TestClock.adjust("30 seconds")
+      yield* rest
+      assert.strictEqual((yield* Fiber.join(reconnecting)).link()._tag, "Up")
+      assert.isDefined(one)
+    }))
+
   it.effect("that was gone for too long ends its sessions with LinkLost; when it is back there are others", () =>
     Effect.gen(function*() {
       const { network, one, two } = yield* pair(1, { settings: { resumeTimeout: 10_000 } })
