@@ -83,12 +83,12 @@ export class PeerDirect {
   /** One attempt, and the life of the link that came of it. Its scope owns the streams. */
   get #round(): Effect.Effect<void, never, Scope.Scope> {
     const { waiters } = this.#options
-    const again = waiters.until(() => this.#request === undefined ? undefined : Effect.void)
+    // Not allowed any more; or the peer has announced another one, which it would not if this were of use to it.
+    const ended = waiters.until(() => this.#isAllowed && this.#request === undefined ? undefined : Effect.void)
     return Effect.gen({ self: this }, function*() {
       const relayed = yield* waiters.until(() => this.#wanted && Effect.succeed(this.#wanted))
       const attempt = yield* Effect.raceFirst(this.#next(relayed), this.#unwanted(relayed))
-      // The peer would not announce another one if this were of use to it.
-      if (attempt !== undefined) yield* Effect.raceFirst(this.#use(attempt), again)
+      if (attempt !== undefined) yield* Effect.raceFirst(this.#use(attempt), ended)
     })
   }
 
@@ -176,20 +176,20 @@ export class PeerDirect {
         orElse: () => Effect.fail(new DirectError({ peer: toHex(attempt.identityKey), reason: inVain }))
       })
       const { mux } = sessions()
-      if (mux.fault !== undefined) return
       const begun = now()
       const carrier = DirectLinkCarrier.attach(link, mux)
       this.#carrier = carrier
       waiters.wake()
       // The lower identity attaches, and the sessions move when the greater has begun.
       const taken = waiters.until(() => this.carrier === carrier ? Effect.void : undefined)
-      const left = waiters.until(() => this.carrier === carrier && this.#isAllowed ? undefined : Effect.void)
+      const left = waiters.until(() => this.carrier === carrier ? undefined : Effect.void)
       const moved = Effect.timeoutOption(taken, Duration.millis(numbers.handshakeTimeout)).pipe(Effect.andThen(left))
       const stalled = carrier.stalled(numbers.stallTimeout, numbers.idleProbeInterval)
       yield* Effect.raceAllFirst([carrier.closed, stalled, moved]).pipe(
         Effect.ensuring(Effect.sync(() => {
           this.#carrier = undefined
-          carrier.destroy()
+          // A peer that broke the rules is told so: then the scope ends the streams, after what is queued.
+          if (mux.fault?._tag !== "Violation") carrier.destroy()
           if (now() - begun >= stableAfter) this.#retry.shorten()
           onLost()
         }))

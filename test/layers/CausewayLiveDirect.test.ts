@@ -302,6 +302,24 @@ describe("the policy", () => {
       }))
   }
 
+  for (const side of ["a", "b"] as const) {
+    it.effect(`relayed, in the middle of an attempt: ${side} ends it, and nothing comes of it`, () =>
+      Effect.gen(function*() {
+        const { a, b, direct } = yield* connected({ isOpen: false })
+        direct.isOpen = true
+        direct.delay = 3_000
+        direct.met.length = 0
+        while (direct.met.length < 2) yield* TestClock.adjust(100)
+        const seen: Array<string> = []
+        yield* forkNow(Stream.runForEach(a.links, (state) => Effect.sync(() => seen.push(pathOf(state)))))
+        yield* TestClock.adjust(500)
+        yield* (side === "a" ? a : b).setPolicy("relayed")
+        yield* TestClock.adjust(20_000)
+        assert.strictEqual(direct.links.length, 0)
+        assert.deepStrictEqual(seen, ["relayed"])
+      }))
+  }
+
   it.effect("direct: nothing of a session goes over the relays; it waits for a direct link", () =>
     Effect.gen(function*() {
       const { accepting, calling, direct, network } = yield* directPair({

@@ -74,6 +74,8 @@ export class FakeDirectLinks {
   isOpen = true
   /** Nothing becomes of attempts, and nobody learns of it. */
   hangs = false
+  /** Milliseconds that an attempt takes. */
+  delay = 0
   /** What each node says of where it listens. */
   readonly endpoints: { a: Array<IpEndpoint>; b: Array<IpEndpoint> } = { a: [], b: [] }
   /** Every attempt that a node has met, in order. */
@@ -119,6 +121,7 @@ export class FakeDirectLinks {
         const reason = new NotReached({ detail: "blocked by the test" })
         return yield* Effect.delay(Effect.fail(new DirectError({ peer: toHex(attempt.identityKey), reason })), 1_000)
       }
+      if (this.delay > 0) yield* Effect.sleep(this.delay)
       const id = toHex(attempt.attempt as PublicKey)
       const other = this.#waiting.get(id)
       if (other === undefined || other.side === side) {
