@@ -56,10 +56,15 @@ export class PeerDirect {
   #response: ConnectResponse | undefined = undefined
   #carrier: DirectLinkCarrier.Attached | undefined = undefined
   readonly #retry: GrowingPause
+  /** Not announced before this moment. */
+  #dueAt = -Infinity
+  /** Where the peer was told last that we can be reached; undefined: nowhere yet. */
+  #told: string | undefined = undefined
 
   constructor(options: PeerDirectOptions) {
     this.#options = options
     this.#retry = new GrowingPause(options.numbers.directRetryMin, options.numbers.directRetryMax)
+    this.#retry.shorten()
   }
 
   /** The direct link that the sessions run over. */
@@ -88,7 +93,9 @@ export class PeerDirect {
     return Effect.gen({ self: this }, function*() {
       const relayed = yield* waiters.until(() => this.#wanted && Effect.succeed(this.#wanted))
       const attempt = yield* Effect.raceFirst(this.#next(relayed), this.#unwanted(relayed))
-      if (attempt !== undefined) yield* Effect.raceFirst(this.#use(attempt), ended)
+      if (attempt === undefined) return
+      yield* Effect.raceFirst(this.#use(attempt), ended)
+      this.#postpone()
     })
   }
 
@@ -122,7 +129,7 @@ export class PeerDirect {
       const answer = Effect.flatMap(requested, (request) => this.#answer(relayed, request))
       return Effect.raceFirst(answer, Effect.andThen(this.#addressesChanged, announce))
     }
-    const due = Effect.as(Effect.raceFirst(this.#backOff, this.#addressesChanged), undefined)
+    const due = Effect.as(Effect.raceFirst(this.#due, this.#addressesChanged), undefined)
     return Effect.flatMap(
       Effect.raceFirst(due, requested),
       (request) => request === undefined ? announce : this.#answer(relayed, request)
@@ -135,7 +142,7 @@ export class PeerDirect {
     const { attempt, endpoints, token } = request
     const announced = { identityKey, attempt: attempt.slice(), announcedBy: "peer" } as const
     return links.expect(announced).pipe(
-      Effect.andThen(links.endpoints),
+      Effect.andThen(this.#tell),
       Effect.map((ours) => {
         relayed.control(ConnectResponse.make({ attempt, endpoints: ours, token }))
         return { ...announced, endpoints, known: known() }
@@ -149,7 +156,7 @@ export class PeerDirect {
     const { entropy, greater, identityKey, known, links, numbers, processKey, waiters } = this.#options
     return Effect.gen({ self: this }, function*() {
       const attempt = entropy.bytes(attemptSize)
-      const endpoints = yield* links.endpoints
+      const endpoints = yield* this.#tell
       const token = connectToken(processKey, attempt, identityKey, endpoints)
       const announced = { identityKey, attempt, announcedBy: "us" } as const
       yield* links.expect(announced)
@@ -164,7 +171,10 @@ export class PeerDirect {
       // What the peer has announced meanwhile crossed ours.
       if (greater) this.#request = undefined
       return answer._tag === "None" ? undefined : { ...announced, endpoints: answer.value.endpoints, known: known() }
-    }).pipe(Effect.catch(noteFailure))
+    }).pipe(
+      Effect.catch(noteFailure),
+      Effect.tap((attempt) => Effect.sync(() => attempt === undefined && this.#postpone()))
+    )
   }
 
   /** Meets the peer and lets the sessions run over the link that comes of it, until that is over. */
@@ -207,18 +217,35 @@ export class PeerDirect {
     return Math.min(attemptTimeout, Math.max(directRetryMax, bothListen ? lowerDialDelay + dialTimeout : 0))
   }
 
-  /** Waits before another announcement: not before the first one, then longer each time. */
-  get #backOff(): Effect.Effect<void> {
-    return Effect.suspend(() => Effect.sleep(Duration.millis(this.#retry.take(this.#options.entropy.fraction()))))
+  /** An attempt came to nothing, or its link has ended: the next announcement has to wait, longer each time. */
+  #postpone(): void {
+    const { entropy, now } = this.#options
+    this.#dueAt = now() + this.#retry.take(entropy.fraction())
   }
 
-  /** Waits until this machine can be reached at other addresses than now. */
+  /** Waits until another announcement may be made. */
+  get #due(): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.sleep(Duration.millis(Math.max(0, this.#dueAt - this.#options.now()))))
+  }
+
+  /** Where we can be reached now, of which the peer is about to be told. */
+  get #tell(): Effect.Effect<ReadonlyArray<IpEndpoint>> {
+    return Effect.tap(this.#options.links.endpoints, (endpoints) => {
+      this.#told = JSON.stringify(endpoints)
+      return Effect.void
+    })
+  }
+
+  /** Waits until this machine can be reached at other addresses than the peer was told. */
   get #addressesChanged(): Effect.Effect<void> {
     const { links, numbers } = this.#options
+    const look = Effect.map(links.endpoints, (endpoints) => {
+      const now = JSON.stringify(endpoints)
+      this.#told ??= now
+      return now !== this.#told
+    })
     return Effect.gen(function*() {
-      const before = JSON.stringify(yield* links.endpoints)
-      do yield* Effect.sleep(Duration.millis(numbers.addressInterval))
-      while (JSON.stringify(yield* links.endpoints) === before)
+      while (!(yield* look)) yield* Effect.sleep(Duration.millis(numbers.addressInterval))
     })
   }
 }

@@ -213,6 +213,20 @@ describe("a direct link", () => {
       }
     }))
 
+  it.effect("a change of addresses in the middle of an attempt is not overlooked", () =>
+    Effect.gen(function*() {
+      for (const side of ["a", "b"] as const) {
+        const { direct } = yield* connected({ isOpen: false })
+        yield* TestClock.adjust(300_000)
+        direct.met.length = 0
+        while (direct.met.length < 2) yield* TestClock.adjust(100)
+        direct.endpoints[side].push(endpoint)
+        direct.met.length = 0
+        yield* TestClock.adjust(10_000)
+        assert.isTrue(direct.met.some((met) => met.side === side && met.attempt.announcedBy === "us"), side)
+      }
+    }))
+
   it.effect("the loss of the relays below does not touch it, and they are found again", () =>
     Effect.gen(function*() {
       const { a, b, far, near, network } = yield* withSession()
