@@ -246,9 +246,9 @@ export class SessionMux {
       if (session.synced || session.id % link.streams.length !== index) continue
       const violation = session.resume(received.get(session.id))
       if (violation !== undefined) return violation
+      this.note(session)
     }
     link.resumed(index)
-    for (const session of this.sessions.values()) this.note(session)
     return undefined
   }
 
