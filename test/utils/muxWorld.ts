@@ -232,7 +232,7 @@ export class MuxWorld {
 
   private assertClean({ mux }: Side): void {
     assert.isUndefined(mux.fault)
-    assert.strictEqual(mux.sessionCount, 0)
+    assert.strictEqual(mux.counts.sessions, 0)
     assert.strictEqual(mux.counts.unknownSession, 0)
     assert.strictEqual(mux.counts.ignoredPackets, 0)
     assert.deepStrictEqual([mux.incoming, mux.refused, mux.offered, mux.earlyCredits.size], [0, 0, 0, 0])

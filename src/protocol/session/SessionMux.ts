@@ -82,11 +82,6 @@ export class SessionMux {
     return this.link?.streams.every((stream) => stream.isIdle) !== false
   }
 
-  /** Sessions that are not over, on either side. */
-  get sessionCount(): number {
-    return this.sessions.size
-  }
-
   /** Sessions of the peer that wait to be accepted. */
   get offered(): number {
     return this.offers.length

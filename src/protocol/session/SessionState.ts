@@ -14,7 +14,7 @@ import { SessionCode, type SessionFault } from "./sessionFault.ts"
 import type { InFrame } from "./ValueInbox.ts"
 
 /** What an opener may send before it is accepted: bytes of whole frames. */
-export const initialCredit = 64 * 1024
+const initialCredit = 64 * 1024
 
 /** What a session is made with. Sizes are bytes. */
 export interface SessionOptions extends ReceiverSurroundings {

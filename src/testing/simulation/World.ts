@@ -73,11 +73,11 @@ const shortFaultTime = 22_000
  * Whether the nodes of a seed's world have sessions. Of three worlds about one does, and none of those that once failed without
  * sessions: those are to stay what they were.
  */
-export const hasSessions = (seed: number): boolean => sessionDigits.has(seed % 10)
+const hasSessions = (seed: number): boolean => sessionDigits.has(seed % 10)
 const sessionDigits: ReadonlySet<number> = new Set([1, 3, 6])
 
 /** Whether nodes with sessions also make direct links: in two of three such worlds. */
-export const hasDirect = (seed: number): boolean => hasSessions(seed) && seed % 3 !== 0
+const hasDirect = (seed: number): boolean => hasSessions(seed) && seed % 3 !== 0
 
 /** Builds the world of a seed and starts everything in it. */
 export const make = Effect.fnUntraced(function*(

@@ -29,7 +29,7 @@ describe("SessionMux", () => {
     settle()
     assert.isTrue(atA.readEnded)
     for (const session of [atA, atB]) assert.isTrue(session.finished)
-    for (const side of [a, b]) assert.strictEqual(side.mux.sessionCount, 0)
+    for (const side of [a, b]) assert.strictEqual(side.mux.counts.sessions, 0)
     for (const side of [a, b]) assert.strictEqual(side.mux.counts.unknownSession, 0)
   })
 
@@ -236,7 +236,7 @@ describe("SessionMux", () => {
     assert.deepStrictEqual(atB.fault, { _tag: "Reset", code: 77, detail: "enough", byPeer: true })
     assert.deepStrictEqual(atA.fault, { _tag: "Reset", code: 77, detail: "enough", byPeer: false })
     assert.deepStrictEqual([atA.waitingValues, atB.waitingValues, atA.queuedBytes], [0, 0, 0])
-    assert.deepStrictEqual([a.mux.sessionCount, b.mux.sessionCount], [0, 0])
+    assert.deepStrictEqual([a.mux.counts.sessions, b.mux.counts.sessions], [0, 0])
   })
 
   it("a Reset does not take away a direction that had ended", () => {
@@ -262,7 +262,7 @@ describe("SessionMux", () => {
     settle()
     assert.isTrue(atA.finished && atB.finished)
     assert.deepStrictEqual(take(b, atB), text("last words"))
-    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.counts.sessions, mux.counts.unknownSession], [0, 0])
   })
 
   it("survives a Reset from both sides at once", () => {
@@ -270,7 +270,7 @@ describe("SessionMux", () => {
     a.mux.reset(atA, 1, "a")
     b.mux.reset(atB, 2, "b")
     settle()
-    assert.deepStrictEqual([a.mux.sessionCount, b.mux.sessionCount], [0, 0])
+    assert.deepStrictEqual([a.mux.counts.sessions, b.mux.counts.sessions], [0, 0])
     assert.isUndefined(a.mux.fault ?? b.mux.fault)
   })
 
@@ -282,7 +282,7 @@ describe("SessionMux", () => {
     a.mux.reset(session, 0, "")
     settle()
     assert.strictEqual(b.mux.offered, 0)
-    assert.deepStrictEqual([a.mux.sessionCount, b.mux.sessionCount], [0, 0])
+    assert.deepStrictEqual([a.mux.counts.sessions, b.mux.counts.sessions], [0, 0])
   })
 
   it("refuses a session too many as busy, leaves the others alone, and takes the next one after an end", () => {
@@ -317,7 +317,7 @@ describe("SessionMux", () => {
     settle()
     assert.deepStrictEqual(take(b, atB), text("on"))
     assert.strictEqual(b.mux.offered, 0)
-    assert.strictEqual(a.mux.sessionCount, 1)
+    assert.strictEqual(a.mux.counts.sessions, 1)
   })
 
   it("GoAway while sessions are being opened leaves nothing behind on either side", () => {
@@ -329,7 +329,7 @@ describe("SessionMux", () => {
     settle()
     for (const { mux } of [a, b]) {
       assert.isUndefined(mux.fault)
-      assert.deepStrictEqual([mux.sessionCount, mux.incoming, mux.refused, mux.offered], [0, 0, 0, 0])
+      assert.deepStrictEqual([mux.counts.sessions, mux.incoming, mux.refused, mux.offered], [0, 0, 0, 0])
       assert.strictEqual(mux.counts.unknownSession, 0)
     }
   })
@@ -350,7 +350,7 @@ describe("SessionMux", () => {
     settle()
     for (const { mux } of [a, b]) {
       assert.isUndefined(mux.fault)
-      assert.deepStrictEqual([mux.sessionCount, mux.incoming, mux.refused], [0, 0, 0])
+      assert.deepStrictEqual([mux.counts.sessions, mux.incoming, mux.refused], [0, 0, 0])
       assert.strictEqual(mux.counts.unknownSession, 0)
     }
   })
@@ -435,7 +435,7 @@ describe("SessionMux", () => {
         assert.isTrue(atA.finished && atB.finished)
         assert.strictEqual(second?.got.digest("hex"), first?.sent.digest("hex"))
         assert.strictEqual(first?.got.digest("hex"), second?.sent.digest("hex"))
-        assert.deepStrictEqual([a.mux.sessionCount, b.mux.sessionCount], [0, 0])
+        assert.deepStrictEqual([a.mux.counts.sessions, b.mux.counts.sessions], [0, 0])
         assert.deepStrictEqual([a.mux.fault, b.mux.fault], [undefined, undefined])
       }),
       { numRuns: 150 }

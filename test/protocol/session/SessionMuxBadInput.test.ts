@@ -294,7 +294,7 @@ describe("SessionMux, bad input", () => {
     sendBytes(Uint8Array.of(1, 0, 0, 0, 0xee, 0, 0, 0, 0))
     assert.deepInclude(sent().at(-1), { _tag: "GoAway", code: 2 })
     sendBytes(Uint8Array.of(1, 2, 3))
-    assert.strictEqual(our.mux.sessionCount, 0)
+    assert.strictEqual(our.mux.counts.sessions, 0)
   })
 
   it("session bytes before the hello end the link", () => {

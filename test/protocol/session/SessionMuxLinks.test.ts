@@ -274,12 +274,12 @@ describe("links that are lost", () => {
     a.mux.reset(atA, 5, "enough")
     for (let i = 0; i < 3; i++) {
       cut()
-      assert.strictEqual(a.mux.sessionCount, 1)
+      assert.strictEqual(a.mux.counts.sessions, 1)
       connect()
     }
     settle()
     assert.deepStrictEqual(atB.fault, { _tag: "Reset", code: 5, detail: "enough", byPeer: true })
-    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.counts.sessions, mux.counts.unknownSession], [0, 0])
   })
 
   it("I13: a session that was broken off, and that the peer may have forgotten, does not begin once more", () => {
@@ -290,13 +290,13 @@ describe("links that are lost", () => {
     assert.strictEqual(take(b, acceptOffer(b)).length, 100)
     a.mux.reset(session, 0, "")
     a.end.deliver()
-    assert.strictEqual(b.mux.sessionCount, 0)
+    assert.strictEqual(b.mux.counts.sessions, 0)
     // What the peer has answered is lost.
     for (const left of [1, 0]) {
       cut()
       connect()
       settle()
-      assert.deepStrictEqual([b.mux.offered, b.mux.sessionCount, a.mux.sessionCount], [0, 0, left])
+      assert.deepStrictEqual([b.mux.offered, b.mux.counts.sessions, a.mux.counts.sessions], [0, 0, left])
     }
   })
 
@@ -310,7 +310,7 @@ describe("links that are lost", () => {
     a.mux.reset(session, 3, "too late")
     settle()
     assert.deepStrictEqual(atB.fault, { _tag: "Reset", code: 3, detail: "too late", byPeer: true })
-    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.counts.sessions, mux.counts.unknownSession], [0, 0])
   })
 
   it("I12: the same when what the peer says of it is lost, and the next Resume names it", () => {
@@ -323,13 +323,13 @@ describe("links that are lost", () => {
     const atB = acceptOffer(b)
     a.mux.reset(session, 3, "too late")
     links[1]?.b[0]?.deliver()
-    assert.strictEqual(a.mux.sessionCount, 1)
+    assert.strictEqual(a.mux.counts.sessions, 1)
     cut()
     cut(links[0])
     connect()
     settle()
     assert.deepStrictEqual(atB.fault, { _tag: "Reset", code: 3, detail: "too late", byPeer: true })
-    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.counts.sessions, mux.counts.unknownSession], [0, 0])
   })
 
   it("I12: sessions that are opened, made and written to while there is no link begin with the next", () => {
@@ -410,6 +410,6 @@ describe("makeSessions", () => {
     connect()
     settle()
     assert.deepInclude(atB?.fault, { _tag: "Reset", code: 9, byPeer: true })
-    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.counts.sessions, mux.counts.unknownSession], [0, 0])
   })
 })

@@ -429,7 +429,7 @@ describe("what the peer owes", () => {
     cut()
     connect()
     settle()
-    assert.strictEqual(a.mux.sessionCount, 1)
+    assert.strictEqual(a.mux.counts.sessions, 1)
     assert.isFalse(a.mux.isOwedAnswer)
   })
 })
@@ -451,7 +451,7 @@ describe("a session that ends in order on one side and is broken off on the othe
     direct.take("b")
     direct.take("a")
     settle()
-    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.counts.sessions, mux.counts.unknownSession], [0, 0])
   })
 
   it("I12: the Reset goes before the word of a Close that has come meanwhile", () => {
@@ -471,6 +471,6 @@ describe("a session that ends in order on one side and is broken off on the othe
     end.sendBuffer = 3_000
     b.mux.link?.pump()
     settle()
-    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.sessionCount, mux.counts.unknownSession], [0, 0])
+    for (const { mux } of [a, b]) assert.deepStrictEqual([mux.counts.sessions, mux.counts.unknownSession], [0, 0])
   })
 })
