@@ -98,8 +98,7 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
     })
 
     const begin = (links: PeerLinks): PeerSessions => {
-      const { identityKey, instanceId } = links
-      const greater = isGreater(identity.publicKey, identityKey)
+      const { greater, identityKey, instanceId } = links
       const onChange = (): void => links.wake()
       const sessions = new PeerSessions({ identityKey, instanceId, greater, numbers, now, onChange })
       const claimable = { links, sessions }
@@ -112,12 +111,10 @@ export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity>
       const id = toHex(identityKey)
       const known = peers.get(id)
       if (known?.isEnding === false) return known
-      const instanceId = entropy.bytes(instanceIdSize)
-      const greater = isGreater(identity.publicKey, identityKey)
       const links = new PeerLinks({
         identityKey,
-        instanceId,
-        greater,
+        instanceId: entropy.bytes(instanceIdSize),
+        greater: isGreater(identity.publicKey, identityKey),
         numbers,
         netCrypto,
         entropy,

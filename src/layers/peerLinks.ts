@@ -46,6 +46,8 @@ export interface PeerLinksOptions {
 export class PeerLinks {
   readonly identityKey: PublicKey
   readonly instanceId: Uint8Array
+  /** Our identity is the greater one. */
+  readonly greater: boolean
   /** Done when there is nothing left of it. */
   readonly over = Deferred.makeUnsafe<void>()
   /** The sessions with the present process of the peer. */
@@ -67,11 +69,12 @@ export class PeerLinks {
     this.#options = options
     this.identityKey = options.identityKey
     this.instanceId = options.instanceId
+    this.greater = options.greater
     this.#policy = options.policy
     this.#redial = new GrowingPause(options.numbers.redialPause, options.numbers.maxRedialPause)
     this.sessions = options.begin(this)
     if (options.direct === undefined) return
-    const shared = { greater: options.greater, waiters: this.#waiters, relayed: () => this.#relayed }
+    const shared = { greater: this.greater, waiters: this.#waiters, relayed: () => this.#relayed }
     this.#direct = new PeerDirect({
       ...options.direct,
       ...shared,
