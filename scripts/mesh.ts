@@ -1,12 +1,12 @@
 /**
- * A static group of real processes for as long as one likes: `node scripts/mesh.ts [MINUTES] [MEMBERS] [STREAMS] [SESSIONS]`. Streams break twice
+ * A static group of real processes for as long as one likes: `npm run mesh -- [MINUTES] [MEMBERS] [STREAMS] [SESSIONS]`. Streams break twice
  * a second in every process, and every five seconds a process is killed and started again. Ends with 1 when anything was lost without a
  * word, doubled, reordered or damaged. The test in `test/integration/mesh.test.ts` runs the same for a few seconds.
  */
 import * as Effect from "effect/Effect"
 import * as MeshRun from "../test/utils/meshRun.ts"
 
-const usage = "usage: node scripts/mesh.ts [MINUTES] [MEMBERS] [STREAMS] [SESSIONS]\n"
+const usage = "usage: npm run mesh -- [MINUTES] [MEMBERS] [STREAMS] [SESSIONS]\n"
 if (!process.argv.slice(2).every((text) => /^[0-9.]{1,6}$/.test(text) && Number(text) > 0)) {
   process.stderr.write(usage)
   process.exit(2)

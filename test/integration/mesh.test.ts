@@ -1,4 +1,4 @@
-/** A static group of three real processes; `scripts/mesh.ts` runs the same for as long as one likes. */
+/** A static group of three real processes; `npm run mesh` runs the same for as long as one likes. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as MeshRun from "../utils/meshRun.ts"
