@@ -77,19 +77,13 @@ export class Meeting {
     return this.#winner(0)?.opening.remote
   }
 
-  /** A stream that was decided has broken: there will be no link. */
-  get isLost(): boolean {
-    for (const race of this.#races.values()) if (race.isLost) return true
-    return false
-  }
-
   /**
    * The link, once both sides know of every stream: the lower identity waits until the greater one uses them. From then on the connections
    * end gracefully with their holders.
    */
   takeLink(): DirectLink | undefined {
     const { count } = this
-    if (count === undefined || this.#ended || (this.isLost && !this.#complete)) return undefined
+    if (count === undefined || this.#ended) return undefined
     const winners = Array.from({ length: count }, (_, streamId) => this.#winner(streamId))
     const made = winners.filter((winner) => winner !== undefined)
     if (made.length < count) return undefined
@@ -141,8 +135,10 @@ export class Meeting {
   closed(connection: MeetingConnection): void {
     connection.isEnded = true
     this.#connections.delete(connection.id)
-    this.#apply(connection.streamId, this.#race(connection.streamId).closed(connection.id))
-    if (this.isLost && !this.#complete) this.end()
+    const race = this.#race(connection.streamId)
+    this.#apply(connection.streamId, race.closed(connection.id))
+    // There will be no link without it.
+    if (race.isLost) this.expire()
   }
 
   /** Ends it, unless it has come to a link. */
@@ -193,7 +189,6 @@ export class Meeting {
 
   #apply(streamId: number, actions: ReadonlyArray<RaceAction>): void {
     for (const action of actions) {
-      if (action._tag === "CancelDials") continue
       const connection = this.#connections.get(action.connection)
       if (connection === undefined) continue
       if (action._tag === "Acknowledge") {

@@ -11,15 +11,11 @@
 const maxCandidates = 8
 
 /** What is to be done, in this order. */
-export type RaceAction =
-  /** Send the acknowledgement on it. */
-  | { readonly _tag: "Acknowledge"; readonly connection: number }
-  /** This connection is the stream. Never another one after it. */
-  | { readonly _tag: "Won"; readonly connection: number }
-  /** It has lost, or comes too late. */
-  | { readonly _tag: "Close"; readonly connection: number }
-  /** No dial of ours for this stream can win any more; those that are past TLS are closed by `Close`. */
-  | { readonly _tag: "CancelDials" }
+export interface RaceAction {
+  /** `Acknowledge`: send the acknowledgement on it. `Close`: it has lost, or comes too late. */
+  readonly _tag: "Acknowledge" | "Close"
+  readonly connection: number
+}
 
 /** What both kinds of sides have: the connections of ours and of the peer's that may still win. */
 export class StreamRace {
@@ -36,7 +32,7 @@ export class StreamRace {
     this.#greater = greater
   }
 
-  /** The connection that is the stream. */
+  /** The connection that is the stream. Never another one after it. No dial of ours can win any more once there is one. */
   get winner(): number | undefined {
     return this.#winner
   }
@@ -96,9 +92,7 @@ export class StreamRace {
     this.#dials = []
     this.#calls = []
     return [
-      { _tag: "CancelDials" },
       ...(acknowledge ? [{ _tag: "Acknowledge" as const, connection: winner }] : []),
-      { _tag: "Won", connection: winner },
       ...losers.map((connection) => ({ _tag: "Close" as const, connection }))
     ]
   }
