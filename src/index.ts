@@ -122,10 +122,20 @@ export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
 
 // Settings
 export { type DirectNumbers, DirectSettings, directSettingsConfig, type PathPolicy } from "./services/DirectSettings.ts"
-export { type NetCryptoNumbers, NetCryptoSettings, NetCryptoSettingsInvalid } from "./services/NetCryptoSettings.ts"
+export {
+  type NetCryptoNumbers,
+  NetCryptoSettings,
+  netCryptoSettingsConfig,
+  NetCryptoSettingsInvalid
+} from "./services/NetCryptoSettings.ts"
 export { type NodeNumbers, type NodeRole, NodeSettings, nodeSettingsConfig } from "./services/NodeSettings.ts"
 export { portMappingConfig, type PortMappingNumbers, PortMappingSettings } from "./services/PortMapping.ts"
-export { type RegistryNumbers, RegistrySettings, RegistrySettingsInvalid } from "./services/RegistrySettings.ts"
+export {
+  type RegistryNumbers,
+  RegistrySettings,
+  registrySettingsConfig,
+  RegistrySettingsInvalid
+} from "./services/RegistrySettings.ts"
 export { type RelayServerNumbers, RelayServerSettings } from "./services/RelayServerSettings.ts"
 export { type RelayNumbers, RelaySettings } from "./services/RelaySettings.ts"
 export { type SessionNumbers, SessionSettings } from "./services/SessionSettings.ts"

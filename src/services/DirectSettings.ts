@@ -1,6 +1,7 @@
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
+import { variable } from "./settingsConfig.ts"
 
 /** Which links may carry the sessions with a peer. */
 export type PathPolicy =
@@ -83,21 +84,22 @@ export const DirectSettings = Context.Reference<DirectNumbers>("causeway/service
 type NumberName = { [K in keyof DirectNumbers]: DirectNumbers[K] extends number ? K : never }[keyof DirectNumbers]
 
 /** `directRetryMax` is `CAUSEWAY_DIRECT_RETRY_MAX`, `stallTimeout` is `CAUSEWAY_DIRECT_STALL_TIMEOUT`. */
-const variable = (name: keyof DirectNumbers): string =>
-  `CAUSEWAY_DIRECT_${name.replace(/^direct/, "").replace(/(?<=.)[A-Z]/g, "_$&").toUpperCase()}`
+const directVariable = (name: keyof DirectNumbers): string => variable("DIRECT", name.replace(/^direct/, ""))
 
 /** A whole number; the longest time that a timer can wait is the most for all of them. */
 const number = (name: NumberName, minimum = 1, maximum = 2_147_483_647) =>
-  Config.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })), variable(name)).pipe(
+  Config.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })), directVariable(name)).pipe(
     Config.withDefault(defaults[name])
   )
 
 const flag = (name: "warmRelay" | "allowPrivate") =>
-  Config.Boolean(variable(name)).pipe(Config.withDefault(defaults[name]))
+  Config.Boolean(directVariable(name)).pipe(Config.withDefault(defaults[name]))
 
 /** The same out of `CAUSEWAY_DIRECT_POLICY`, `CAUSEWAY_DIRECT_RETRY_MAX` (milliseconds) and so on, for those that are set. */
 export const directSettingsConfig: Config.Config<DirectNumbers> = Config.all({
-  policy: Config.Literals(["auto", "relayed", "direct"], variable("policy")).pipe(Config.withDefault(defaults.policy)),
+  policy: Config.Literals(["auto", "relayed", "direct"], directVariable("policy")).pipe(
+    Config.withDefault(defaults.policy)
+  ),
   parallelism: number("parallelism", 1, 64),
   handshakeTimeout: number("handshakeTimeout"),
   dialTimeout: number("dialTimeout"),

@@ -1,5 +1,7 @@
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
+import { checked, variable } from "./settingsConfig.ts"
 import { count, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Numbers of net_crypto. Durations are milliseconds, sizes bytes. */
@@ -34,26 +36,28 @@ export interface NetCryptoNumbers {
   readonly handshakesPerSource: number
 }
 
+const defaults: NetCryptoNumbers = {
+  handshakeInterval: 1_000,
+  handshakeTries: 8,
+  cookieLifetime: 15_000,
+  connectionTimeout: 32_000,
+  requestInterval: 1_000,
+  stallTimeout: 400,
+  sendBuffer: 512 * 1024,
+  receiveBuffer: 4 * 1024 * 1024,
+  receiveBufferTotal: 256 * 1024 * 1024,
+  maxInFlight: 4 * 1024 * 1024,
+  ackBytes: 32 * 1024,
+  ackDelay: 2,
+  parkGrace: 1_000,
+  wakeTimeout: 2_000,
+  handshakesPerRelay: 200,
+  handshakesPerSource: 10
+}
+
 /** Settings of net_crypto; where Tox has a number, it is the default. */
 export const NetCryptoSettings = Context.Reference<NetCryptoNumbers>("causeway/services/NetCryptoSettings", {
-  defaultValue: () => ({
-    handshakeInterval: 1_000,
-    handshakeTries: 8,
-    cookieLifetime: 15_000,
-    connectionTimeout: 32_000,
-    requestInterval: 1_000,
-    stallTimeout: 400,
-    sendBuffer: 512 * 1024,
-    receiveBuffer: 4 * 1024 * 1024,
-    receiveBufferTotal: 256 * 1024 * 1024,
-    maxInFlight: 4 * 1024 * 1024,
-    ackBytes: 32 * 1024,
-    ackDelay: 2,
-    parkGrace: 1_000,
-    wakeTimeout: 2_000,
-    handshakesPerRelay: 200,
-    handshakesPerSource: 10
-  })
+  defaultValue: () => defaults
 })
 
 /** A setting of net_crypto is out of its range, or two contradict each other. The message says which, and what to use instead. */
@@ -94,3 +98,29 @@ export const problemOf = (settings: NetCryptoNumbers): string | undefined => {
   }
   return undefined
 }
+
+const number = (name: keyof NetCryptoNumbers) =>
+  Config.Number(variable("NET_CRYPTO", name)).pipe(Config.withDefault(defaults[name]))
+
+/**
+ * The same out of `CAUSEWAY_NET_CRYPTO_SEND_BUFFER` (bytes), `CAUSEWAY_NET_CRYPTO_STALL_TIMEOUT` (milliseconds) and so on, for those that are set.
+ * What the layer would refuse is a `ConfigError`.
+ */
+export const netCryptoSettingsConfig: Config.Config<NetCryptoNumbers> = Config.all({
+  handshakeInterval: number("handshakeInterval"),
+  handshakeTries: number("handshakeTries"),
+  cookieLifetime: number("cookieLifetime"),
+  connectionTimeout: number("connectionTimeout"),
+  requestInterval: number("requestInterval"),
+  stallTimeout: number("stallTimeout"),
+  sendBuffer: number("sendBuffer"),
+  receiveBuffer: number("receiveBuffer"),
+  receiveBufferTotal: number("receiveBufferTotal"),
+  maxInFlight: number("maxInFlight"),
+  ackBytes: number("ackBytes"),
+  ackDelay: number("ackDelay"),
+  parkGrace: number("parkGrace"),
+  wakeTimeout: number("wakeTimeout"),
+  handshakesPerRelay: number("handshakesPerRelay"),
+  handshakesPerSource: number("handshakesPerSource")
+}).pipe(checked(problemOf))

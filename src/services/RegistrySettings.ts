@@ -1,5 +1,7 @@
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
+import { checked, variable } from "./settingsConfig.ts"
 import { count, countOrNone, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Numbers of the connection registry. Durations are milliseconds. */
@@ -39,21 +41,23 @@ export interface RegistryNumbers {
   readonly announceTimeout: number
 }
 
+const defaults: RegistryNumbers = {
+  desiredRelays: 3,
+  maxRelays: 6,
+  maxKnownRelays: 64,
+  trialsAtOnce: 4,
+  trialsPerMinute: 20,
+  allowPrivate: false,
+  blockedTimeout: 200,
+  minimumRelays: 3,
+  minimumOnlyFor: Infinity,
+  onionRelays: 3,
+  announceTimeout: 10_000
+}
+
 /** Settings of the connection registry; the defaults are Tox's. */
 export const RegistrySettings = Context.Reference<RegistryNumbers>("causeway/services/RegistrySettings", {
-  defaultValue: () => ({
-    desiredRelays: 3,
-    maxRelays: 6,
-    maxKnownRelays: 64,
-    trialsAtOnce: 4,
-    trialsPerMinute: 20,
-    allowPrivate: false,
-    blockedTimeout: 200,
-    minimumRelays: 3,
-    minimumOnlyFor: Infinity,
-    onionRelays: 3,
-    announceTimeout: 10_000
-  })
+  defaultValue: () => defaults
 })
 
 /** A setting is out of its range, or two contradict each other (row T14). The message says which, and what to use instead. */
@@ -85,3 +89,24 @@ export const problemOf = (settings: RegistryNumbers): string | undefined => {
     announceTimeout: duration
   })
 }
+
+const number = (name: Exclude<keyof RegistryNumbers, "allowPrivate">) =>
+  Config.Number(variable("REGISTRY", name)).pipe(Config.withDefault(defaults[name]))
+
+/**
+ * The same out of `CAUSEWAY_REGISTRY_MAX_RELAYS`, `CAUSEWAY_REGISTRY_BLOCKED_TIMEOUT` (milliseconds) and so on, for those that are set.
+ * What the layer would refuse is a `ConfigError`.
+ */
+export const registrySettingsConfig: Config.Config<RegistryNumbers> = Config.all({
+  desiredRelays: number("desiredRelays"),
+  maxRelays: number("maxRelays"),
+  maxKnownRelays: number("maxKnownRelays"),
+  trialsAtOnce: number("trialsAtOnce"),
+  trialsPerMinute: number("trialsPerMinute"),
+  allowPrivate: Config.Boolean(variable("REGISTRY", "allowPrivate")).pipe(Config.withDefault(defaults.allowPrivate)),
+  blockedTimeout: number("blockedTimeout"),
+  minimumRelays: number("minimumRelays"),
+  minimumOnlyFor: number("minimumOnlyFor"),
+  onionRelays: number("onionRelays"),
+  announceTimeout: number("announceTimeout")
+}).pipe(checked(problemOf))
