@@ -53,10 +53,6 @@ export class OpeningStream implements DirectStream {
     return this.#kept.length > 0
   }
 
-  get isClosed(): boolean {
-    return this.#error !== undefined
-  }
-
   handle(handlers: DirectStreamHandlers): void {
     this.#handlers = handlers
     this.#release()

@@ -74,11 +74,6 @@ export class ExpectedConnections<Value> {
     return this.#entries.size
   }
 
-  /** How many attempts that are over are still known. */
-  get remembered(): number {
-    return this.#past.size
-  }
-
   /** When the next entry expires; infinity when there is none. */
   get nextExpiry(): number {
     for (const entry of this.#entries.values()) return entry.expiresAt

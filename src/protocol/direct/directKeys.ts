@@ -16,10 +16,10 @@ import { keySize, type PublicKey, toHex } from "../../schema/Bytes.ts"
 import { attemptSize } from "../../schema/DirectPacket.ts"
 import { equalConstantTime } from "../crypto/equalConstantTime.ts"
 
-/** Bytes of the tag behind it. */
-export const tagSize = 16
+/** Bytes of the tag that follows the attempt in an identity. */
+const tagSize = 16
 /** Bytes of a pre-shared key. */
-export const pskSize = 32
+const pskSize = 32
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0))
 const salt = ascii("causeway direct v1")
