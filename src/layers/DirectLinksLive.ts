@@ -163,7 +163,12 @@ export const layer = (
         )
 
       /** Waits for the link of a meeting, which the scope ends; the end of its announcement ends it as well. */
-      const linkOf = (meeting: Meeting, failures: ReadonlyArray<string>, onMade: () => void) => {
+      const linkOf = (
+        meeting: Meeting,
+        failures: ReadonlyArray<string>,
+        onMade: () => void,
+        patience = numbers.attemptTimeout
+      ) => {
         const { peer, waiters } = meeting.options
         const notReached = (detail: string) =>
           fail(peer, new Reason.NotReached({ detail: [...failures, detail].join("; ") }))
@@ -176,8 +181,8 @@ export const layer = (
           return meeting.isEnded ? notReached("no connection was left to wait for") : undefined
         }).pipe(
           Effect.timeoutOrElse({
-            duration: numbers.attemptTimeout,
-            orElse: () => notReached(`no connection within ${numbers.attemptTimeout} ms`)
+            duration: patience,
+            orElse: () => notReached(`no connection within ${patience} ms`)
           })
         )
       }
@@ -229,7 +234,7 @@ export const layer = (
               delay: areGreater(identityKey) || own.length === 0 ? 0 : numbers.lowerDialDelay,
               onFailed: (what) => failures.push(what)
             }, listener !== undefined)
-            return yield* linkOf(meeting, failures, () => expected.complete(entry))
+            return yield* linkOf(meeting, failures, () => expected.complete(entry), attempt.patience)
           }))
         }),
         dial: Effect.fn("DirectLinks.dial")(function*(identityKey, endpoints, streams = numbers.parallelism) {

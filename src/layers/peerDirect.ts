@@ -8,11 +8,11 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connectToken, isConnectToken } from "../protocol/direct/connectToken.ts"
 import { GrowingPause } from "../protocol/GrowingPause.ts"
-import { equalBytes, type PublicKey, toHex } from "../schema/Bytes.ts"
+import { equalBytes, type PublicKey } from "../schema/Bytes.ts"
 import { attemptSize } from "../schema/DirectPacket.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import { ConnectRequest, ConnectResponse } from "../schema/LinkControl.ts"
-import { DirectError, NotReached } from "../services/DirectError.ts"
+import type { DirectError } from "../services/DirectError.ts"
 import type { DirectAttempt, DirectLinks } from "../services/DirectLinks.ts"
 import type { DirectNumbers, PathPolicy } from "../services/DirectSettings.ts"
 import type { Entropy } from "../services/Entropy.ts"
@@ -181,10 +181,8 @@ export class PeerDirect {
   #use(attempt: DirectAttempt): Effect.Effect<void, never, Scope.Scope> {
     const { links, now, numbers, onLost, sessions, waiters } = this.#options
     return Effect.gen({ self: this }, function*() {
-      const link = yield* Effect.timeoutOrElse(links.meet(attempt), {
-        duration: Duration.millis(this.#patience(attempt, yield* links.endpoints)),
-        orElse: () => Effect.fail(new DirectError({ peer: toHex(attempt.identityKey), reason: inVain }))
-      })
+      const patience = this.#patience(attempt, yield* links.endpoints)
+      const link = yield* links.meet({ ...attempt, patience })
       const { mux } = sessions()
       const begun = now()
       const carrier = DirectLinkCarrier.attach(link, mux)
@@ -249,8 +247,6 @@ export class PeerDirect {
     })
   }
 }
-
-const inVain = new NotReached({ detail: "neither side has reached the other in time" })
 
 /** An attempt that came to nothing is no news: there will be another one, and the relays carry the sessions. */
 const noteFailure = (error: DirectError): Effect.Effect<undefined> =>

@@ -31,6 +31,8 @@ export interface DirectAttempt {
   readonly known?: ReadonlyArray<IpEndpoint>
   /** Ours was the request, or the peer's. */
   readonly announcedBy: "us" | "peer"
+  /** Milliseconds that it may take, `DirectSettings.attemptTimeout` by default. */
+  readonly patience?: number
 }
 
 /**

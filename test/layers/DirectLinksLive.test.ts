@@ -317,6 +317,25 @@ describe("DirectLinksLive: endings", () => {
       assert.strictEqual(yield* openConnections, 0)
     })))
 
+  it.effect("an attempt with a patience of its own says no later what became of each endpoint", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* pair()
+      const attempted = yield* Effect.scoped(greater.links.meet({
+        identityKey: lower.key,
+        attempt,
+        endpoints: [{ host: "10.0.0.66", port: 1 }],
+        announcedBy: "us",
+        patience: 2_000
+      })).pipe(Effect.flip, Effect.forkScoped({ startImmediately: true }))
+      yield* settle
+      yield* TestClock.adjust(1_999)
+      assert.isUndefined(attempted.pollUnsafe())
+      yield* TestClock.adjust(1)
+      const { message } = yield* Fiber.join(attempted)
+      assert.include(message, "10.0.0.66:1 Refused; no connection within 2000 ms")
+      assert.strictEqual(yield* openConnections, 0)
+    })))
+
   it.effect("an attempt that nobody can call any more fails as soon as the last dial has", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair({ greater: { listens: false } })

@@ -72,7 +72,7 @@ class FakeStream implements DirectStream {
 export class FakeDirectLinks {
   /** Whether attempts come to anything. */
   isOpen = true
-  /** Nothing becomes of attempts, and nobody learns of it. */
+  /** Nothing becomes of attempts, and nobody learns of it before their time is over. */
   hangs = false
   /** Milliseconds that an attempt takes. */
   delay = 0
@@ -116,10 +116,10 @@ export class FakeDirectLinks {
   #meet(side: "a" | "b", attempt: DirectAttempt): Effect.Effect<DirectLink, DirectError, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       this.met.push({ side, attempt })
-      if (this.hangs) return yield* Effect.never
-      if (!this.isOpen) {
+      if (this.hangs || !this.isOpen) {
         const reason = new NotReached({ detail: "blocked by the test" })
-        return yield* Effect.delay(Effect.fail(new DirectError({ peer: toHex(attempt.identityKey), reason })), 1_000)
+        yield* Effect.sleep(this.hangs ? attempt.patience ?? Infinity : 1_000)
+        return yield* Effect.fail(new DirectError({ peer: toHex(attempt.identityKey), reason }))
       }
       if (this.delay > 0) yield* Effect.sleep(this.delay)
       const id = toHex(attempt.attempt as PublicKey)
