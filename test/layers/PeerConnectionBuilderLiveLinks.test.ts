@@ -38,6 +38,29 @@ const halfBuilt = Effect.gen(function*() {
   return { network, two, three, building }
 })
 
+/** Member 2 has lost its link, and said hello and resumed on the next one: its sessions wait for an answer that will not come. */
+const aboutToBegin = Effect.gen(function*() {
+  const { network, two } = yield* pair(1)
+  // Long enough for the next link to be made without a pause.
+  yield* TestClock.adjust("2 seconds")
+  let next: FakeStream | undefined
+  network.onLink = ({ streams }) => {
+    if (next !== undefined) return
+    const end = next = streams[0]!
+    const flush = end.flush.bind(end)
+    // The hello arrives, and nothing behind it.
+    end.flush = () => {
+      flush()
+      end.frozen ||= end.written.length > 0 && end.inFlight === 0
+    }
+  }
+  for (const stream of network.open) stream.kill()
+  for (let i = 0; i < 200 && next?.written.length !== 2; i++) yield* Effect.yieldNow
+  assert.strictEqual(next?.written.length, 2)
+  assert.strictEqual(two.peer.link()._tag, "Down")
+  return { network, two, next: next! }
+})
+
 describe("a link of a static group", () => {
   it.effect("I12, I13: that is lost is made again without a pause; sessions go on where they were", () =>
     Effect.gen(function*() {
@@ -214,25 +237,7 @@ describe("a peer of a static group", () => {
 
   it.effect("that is turned away while its next link is about to begin comes back when it is asked for at once", () =>
     Effect.gen(function*() {
-      const { network, two } = yield* pair(1)
-      // Long enough for the next link to be made without a pause.
-      yield* TestClock.adjust("2 seconds")
-      let next: FakeStream | undefined
-      network.onLink = ({ streams }) => {
-        if (next !== undefined) return
-        const end = next = streams[0]!
-        const flush = end.flush.bind(end)
-        // The hello arrives, and nothing behind it.
-        end.flush = () => {
-          flush()
-          end.frozen ||= end.written.length > 0 && end.inFlight === 0
-        }
-      }
-      for (const stream of network.open) stream.kill()
-      // It has said hello and then resumed: its sessions wait for the answer.
-      for (let i = 0; i < 200 && next?.written.length !== 2; i++) yield* Effect.yieldNow
-      assert.strictEqual(next?.written.length, 2)
-      assert.strictEqual(two.peer.link()._tag, "Down")
+      const { two } = yield* aboutToBegin
       yield* two.peer.refuse("not now")
       const reconnecting = yield* forkNow(two.group.reconnector.reconnect(keyOf(1)))
       for (let time = 0; time < 120_000 && reconnecting.pollUnsafe() === undefined; time += 100) {
@@ -240,6 +245,21 @@ describe("a peer of a static group", () => {
       }
       const exit = reconnecting.pollUnsafe()
       assert.strictEqual(exit?._tag === "Success" ? exit.value.link()._tag : exit?._tag, "Up")
+    }))
+
+  it.effect("that is asked for while its next link is about to begin gets no other one, and no pause is left out after it", () =>
+    Effect.gen(function*() {
+      const { network, next, two } = yield* aboutToBegin
+      const reconnecting = yield* forkNow(two.group.reconnector.reconnect(keyOf(1)))
+      yield* rest
+      assert.strictEqual(network.dials.length, 2)
+      // It has not lasted.
+      next.kill()
+      let pause = 0
+      for (; pause < 5_000 && network.dials.length === 2; pause += 10) yield* TestClock.adjust(10)
+      assert.isAbove(pause, 100)
+      yield* rest
+      assert.strictEqual((yield* Fiber.join(reconnecting)).link()._tag, "Up")
     }))
 
   it.effect("that was gone for too long ends its sessions with LinkLost; when it is back there are others", () =>
