@@ -4,13 +4,16 @@
  */
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import type { DirectStream, DirectStreamHandlers } from "../services/DirectTransport.ts"
-import type { TransportError } from "../services/RelayTransport.ts"
+import { TransportError } from "../services/RelayTransport.ts"
+import { DirectInbox } from "./DirectInbox.ts"
+
+const closedHere = new TransportError({ kind: "Reset", detail: "closed" })
 
 /** What is told of a stream that is being opened; all of it from the stream's own callbacks. */
 export interface OpeningEvents {
   /** The opening packet, of the size that was asked for. It belongs to the receiver. */
   readonly onPacket: (packet: Uint8Array) => void
-  /** The first bytes behind it have come; they are kept. */
+  /** The first bytes behind it have come, before anybody receives them; they are kept. */
   readonly onUsed: () => void
   /** The stream is over. */
   readonly onClosed: (error: TransportError) => void
@@ -24,10 +27,15 @@ export class OpeningStream implements DirectStream {
   readonly #events: OpeningEvents
   readonly #packet: Uint8Array
   #filled = 0
-  #kept: Array<Uint8Array> = []
-  #error: TransportError | undefined = undefined
-  #handlers: DirectStreamHandlers | undefined = undefined
-  #held = false
+  #isUsed = false
+  /** What is behind the packet. It keeps bytes only while the stream below is held, which is not its business: that stops and starts it. */
+  readonly #inbox = new DirectInbox({
+    stop: () => undefined,
+    start: () => undefined,
+    flushSoon: () => queueMicrotask(() => this.#inbox.flush())
+  })
+  #isHandled = false
+  #isHeld = false
 
   /** Will read a packet of `packetSize` bytes first. */
   constructor(stream: DirectStream, packetSize: number, events: OpeningEvents) {
@@ -42,21 +50,25 @@ export class OpeningStream implements DirectStream {
   /** Begins to read. Events may come before this returns. */
   begin(): void {
     this.#stream.handle({
-      onBytes: (bytes) => this.#onBytes(bytes),
-      onWritable: () => this.#handlers?.onWritable(),
-      onClosed: (error) => this.#onClosed(error)
+      onBytes: (bytes) => this.#isUsed ? this.#inbox.push(bytes) : this.#open(bytes),
+      onWritable: () => this.#inbox.writable(),
+      onClosed: (error) => {
+        this.#events.onClosed(error)
+        this.#inbox.end(error)
+      }
     })
   }
 
   /** Bytes behind the packet have come. */
   get isUsed(): boolean {
-    return this.#kept.length > 0
+    return this.#isUsed
   }
 
   handle(handlers: DirectStreamHandlers): void {
-    this.#handlers = handlers
-    this.#release()
-    if (this.#error !== undefined) this.#finish(this.#error)
+    this.#isHandled = true
+    this.#inbox.handle(handlers)
+    // The receiver may have held it by now.
+    this.#stream.hold(this.#isHeld)
   }
 
   write(pieces: ReadonlyArray<Uint8Array>): boolean {
@@ -64,55 +76,31 @@ export class OpeningStream implements DirectStream {
   }
 
   hold(held: boolean): void {
-    this.#held = held
-    if (this.#handlers !== undefined) this.#release()
+    this.#isHeld = held
+    this.#inbox.hold(held)
+    // Until there is a receiver, the packet is still to come, or what is behind it has to wait.
+    if (this.#isHandled) this.#stream.hold(held)
   }
 
   destroy(): void {
     this.#stream.destroy()
+    this.#inbox.abandon(closedHere)
   }
 
-  #onBytes(bytes: Uint8Array): void {
-    if (bytes.length === 0) return undefined
+  /** The packet, and the first bytes behind it. */
+  #open(bytes: Uint8Array): void {
     const missing = this.#packet.length - this.#filled
-    if (missing === 0) return this.#deliver(bytes)
-    const part = bytes.subarray(0, missing)
-    this.#packet.set(part, this.#filled)
-    this.#filled += part.length
-    if (part.length < missing) return undefined
-    this.#events.onPacket(this.#packet)
-    if (bytes.length > missing) this.#deliver(bytes.subarray(missing))
-    return undefined
-  }
-
-  #deliver(bytes: Uint8Array): void {
-    if (this.#handlers !== undefined && this.#kept.length === 0 && !this.#held) return this.#handlers.onBytes(bytes)
-    const isFirst = this.#kept.length === 0 && this.#handlers === undefined
-    this.#kept.push(bytes)
-    this.#stream.hold(true)
-    if (isFirst) this.#events.onUsed()
-    return undefined
-  }
-
-  /** Delivers what was kept, unless the user holds the stream, and lets it flow as the user wants it. */
-  #release(): void {
-    while (!this.#held && this.#kept.length > 0) this.#handlers?.onBytes(this.#kept.shift()!)
-    this.#stream.hold(this.#held)
-  }
-
-  #onClosed(error: TransportError): void {
-    this.#error = error
-    this.#events.onClosed(error)
-    this.#finish(error)
-  }
-
-  /** Tells the user of the end: behind the last bytes, also of those that a user who holds the stream will not ask for any more. */
-  #finish(error: TransportError): void {
-    const handlers = this.#handlers
-    if (handlers === undefined) return
-    const kept = this.#kept
-    this.#kept = []
-    for (const bytes of kept) handlers.onBytes(bytes)
-    handlers.onClosed(error)
+    if (missing > 0) {
+      const part = bytes.subarray(0, missing)
+      this.#packet.set(part, this.#filled)
+      this.#filled += part.length
+      if (part.length < missing) return
+      this.#events.onPacket(this.#packet)
+    }
+    if (bytes.length <= missing) return
+    this.#isUsed = true
+    if (!this.#isHandled) this.#stream.hold(true)
+    this.#inbox.push(bytes.subarray(missing))
+    if (!this.#isHandled) this.#events.onUsed()
   }
 }

@@ -25,7 +25,7 @@ export class GroupStream implements DirectStream {
   readonly #hello = new Uint8Array(helloSize)
   #helloLength = 0
   /** What came right behind the hello. */
-  #early: Array<Uint8Array> = []
+  #early: Uint8Array | undefined = undefined
   #handlers: DirectStreamHandlers | undefined = undefined
   #isHeld = false
   /** Why it is over, or must be. */
@@ -68,7 +68,9 @@ export class GroupStream implements DirectStream {
 
   readonly handle = (handlers: DirectStreamHandlers): void => {
     this.#handlers = handlers
-    for (const bytes of this.#early.splice(0)) handlers.onBytes(bytes)
+    const early = this.#early
+    this.#early = undefined
+    if (early !== undefined) handlers.onBytes(early)
     // The receiver may have held it by now.
     if (this.#closed === undefined) this.#stream.hold(this.#isHeld)
     else handlers.onClosed(this.#closed)
@@ -84,10 +86,6 @@ export class GroupStream implements DirectStream {
   readonly destroy = (): void => this.#stream.destroy()
 
   #greet(bytes: Uint8Array): void {
-    if (this.peerInstance !== undefined) {
-      this.#early.push(bytes)
-      return
-    }
     const part = bytes.subarray(0, helloSize - this.#helloLength)
     this.#hello.set(part, this.#helloLength)
     this.#helloLength += part.length
@@ -99,9 +97,9 @@ export class GroupStream implements DirectStream {
       this.#stream.destroy()
       return
     }
-    // Nothing is taken until there are sessions for it.
+    // Nothing more comes until there are sessions for it.
     this.#stream.hold(true)
-    if (part.length < bytes.length) this.#early.push(bytes.subarray(part.length))
+    if (part.length < bytes.length) this.#early = bytes.subarray(part.length)
     this.peerInstance = hello.instanceId.slice()
     this.#waiters.wake()
   }

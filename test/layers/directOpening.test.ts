@@ -24,8 +24,9 @@ class Wire implements DirectStream {
   readonly destroy = (): void => {
     this.calls.push("destroy")
   }
+  /** No transport delivers chunks without bytes. */
   push(...bytes: ReadonlyArray<number>): void {
-    this.#handlers?.onBytes(Uint8Array.from(bytes))
+    if (bytes.length > 0) this.#handlers?.onBytes(Uint8Array.from(bytes))
   }
   drain(): void {
     this.#handlers?.onWritable()
@@ -89,7 +90,7 @@ describe("OpeningStream", () => {
     assert.deepStrictEqual(seen, ["4", "5", "6", "writable"])
   })
 
-  it("a user who holds the stream gets nothing until it lets go, also inside the delivery of what was kept", () => {
+  it("a user who holds the stream gets nothing until it lets go, also inside the delivery of what was kept", async () => {
     const { opening, wire } = opened()
     wire.push(1, 2, 3, 4)
     wire.push(5)
@@ -104,7 +105,14 @@ describe("OpeningStream", () => {
     })
     assert.deepStrictEqual([seen, wire.held], [["4"], true])
     opening.hold(false)
+    assert.deepStrictEqual(seen, ["4"])
+    // What comes before the rest is delivered comes behind it.
+    wire.push(6)
+    await Promise.resolve()
     assert.deepStrictEqual([seen, wire.held], [["4", "5"], true])
+    opening.hold(false)
+    await Promise.resolve()
+    assert.deepStrictEqual([seen, wire.held], [["4", "5", "6"], true])
     opening.hold(false)
     assert.isFalse(wire.held)
     // Before anybody handles it as well.
@@ -112,6 +120,33 @@ describe("OpeningStream", () => {
     early.wire.push(1, 2, 3, 4)
     early.opening.hold(true)
     assert.deepStrictEqual(user(early.opening), [])
+  })
+
+  it("a user who holds the stream at its end gets the rest, and then the end, when it lets go", async () => {
+    const { events, opening, wire } = opened()
+    wire.push(1, 2, 3, 4)
+    opening.hold(true)
+    const seen = user(opening)
+    wire.end()
+    await Promise.resolve()
+    assert.deepStrictEqual([seen, events.at(-1)], [[], "closed"])
+    opening.hold(false)
+    await Promise.resolve()
+    assert.deepStrictEqual(seen, ["4", "Ended"])
+  })
+
+  it("a user who holds the stream and destroys it is told, and gets nothing more", async () => {
+    const { opening, wire } = opened()
+    wire.push(1, 2, 3, 4)
+    opening.hold(true)
+    const seen = user(opening)
+    opening.destroy()
+    assert.deepStrictEqual(seen, [])
+    await Promise.resolve()
+    wire.end()
+    opening.hold(false)
+    await Promise.resolve()
+    assert.deepStrictEqual([seen, wire.calls], [["Reset"], ["destroy"]])
   })
 
   it("tells of the end behind the last bytes, also those who come later", () => {
