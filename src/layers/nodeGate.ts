@@ -14,10 +14,15 @@ export interface NodeGate {
   readonly relayTransport: (inner: RelayTransport["Service"]) => RelayTransport["Service"]
   readonly directTransport: (inner: DirectTransport["Service"]) => DirectTransport["Service"]
   readonly direct: () => DirectActivity
-  /** From now on nothing is dialled, and nobody who calls is let in. Dials that are under way end. What is open stays open. */
-  readonly shut: () => void
+  /**
+   * From now on nothing is dialled, and nobody who calls is let in. Dials that are under way end. What is open stays open. False: it was shut
+   * before.
+   */
+  readonly shut: () => boolean
   /** After `shut`: closes everything that is open, all at once, and waits until it is closed. */
   readonly cut: Effect.Effect<void>
+  /** It has been cut: nothing goes through it any more, for good. */
+  readonly isCut: () => boolean
 }
 
 /** A connection or a listener, from before it opens until it has closed. */
@@ -29,11 +34,13 @@ interface Holding {
 
 const refusal = new TransportError({ kind: "Refused", detail: "this node has been terminated" })
 
-/** `onChange` is called when `direct` may have changed. */
+/** `onChange` is called when `direct` may have changed, and when it has been cut. */
 export const make = (onChange: () => void): NodeGate => {
-  const isShut = Deferred.makeUnsafe<never, TransportError>()
+  /** Fails once it is shut. */
+  const shutting = Deferred.makeUnsafe<never, TransportError>()
+  const isShut = (): boolean => Deferred.isDoneUnsafe(shutting)
   const holdings = new Set<Holding>()
-  let shut = false
+  let isCut = false
   let open = 0
   let dialling = 0
 
@@ -61,9 +68,9 @@ export const make = (onChange: () => void): NodeGate => {
   const acquire = <A>(opening: Effect.Effect<A, TransportError, Scope.Scope>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
-        if (shut) return yield* refusal
+        if (isShut()) return yield* refusal
         const { close, scope } = hold()
-        const opened = yield* restore(Effect.raceFirst(Scope.provide(opening, scope), Deferred.await(isShut))).pipe(
+        const opened = yield* restore(Effect.raceFirst(Scope.provide(opening, scope), Deferred.await(shutting))).pipe(
           Effect.onError(() => close)
         )
         yield* Effect.addFinalizer(() => close)
@@ -103,7 +110,7 @@ export const make = (onChange: () => void): NodeGate => {
         listen: (address) =>
           Effect.map(acquire(inner.listen(address)), (listener) => ({
             ...listener,
-            serve: (handler, admit) => listener.serve(handler, (remote) => !shut && admit(remote))
+            serve: (handler, admit) => listener.serve(handler, (remote) => !isShut() && admit(remote))
           }))
       }),
     directTransport: (inner) =>
@@ -112,23 +119,23 @@ export const make = (onChange: () => void): NodeGate => {
           diallingWhile(acquire(Effect.tap(inner.connect(endpoint, secret), () => counted))),
         listen: (address, pskOf) =>
           Effect.map(
-            acquire(inner.listen(address, (identity, remote) => shut ? undefined : pskOf(identity, remote))),
+            acquire(inner.listen(address, (identity, remote) => isShut() ? undefined : pskOf(identity, remote))),
             (listener) => ({
               ...listener,
               serve: (handler, onRefused) =>
-                listener.serve((stream) => shut ? Effect.void : Effect.andThen(counted, handler(stream)), onRefused)
+                listener.serve((stream) => isShut() ? Effect.void : Effect.andThen(counted, handler(stream)), onRefused)
             })
           ),
         addresses: inner.addresses
       }),
     direct: () => ({ open, dialling }),
-    shut: () => {
-      if (shut) return
-      shut = true
-      Deferred.doneUnsafe(isShut, Exit.fail(refusal))
-    },
+    shut: () => Deferred.doneUnsafe(shutting, Exit.fail(refusal)),
     cut: Effect.suspend(() =>
       Effect.forEach(Array.from(holdings), ({ close }) => close, { concurrency: "unbounded", discard: true })
-    )
+    ).pipe(Effect.andThen(Effect.sync(() => {
+      isCut = true
+      onChange()
+    }))),
+    isCut: () => isCut
   }
 }
