@@ -25,6 +25,11 @@ interface LibraryGateway {
     options: { protocol: "tcp"; ttl: number; autoRefresh: false; description: string; signal: AbortSignal }
   ) => Promise<{ readonly externalHost: string; readonly externalPort: number }>
   readonly unmap: (port: number, options: { signal: AbortSignal }) => Promise<void>
+  /**
+   * By UPnP alone, and not in the library's types: notes a mapping, for `unmap` takes back nothing but what is noted. The library notes one
+   * when the gateway has answered.
+   */
+  readonly addMapping?: (port: number, mapping: object) => void
   readonly stop: () => Promise<void>
 }
 
@@ -42,7 +47,7 @@ export interface NatGateway {
   readonly protocol: MappingProtocol
   /** Maps the TCP port, or renews its mapping; where it can be dialled. */
   readonly map: (port: number, lease: number) => Effect.Effect<IpEndpoint, PortMappingErrorReason>
-  /** Takes the mapping back, as far as the gateway agrees. */
+  /** Takes the mapping back, as far as the gateway agrees; also one that was asked for without an answer. Nothing when it was refused. */
   readonly unmap: (port: number) => Effect.Effect<void, PortMappingErrorReason>
 }
 
@@ -72,16 +77,38 @@ const gatewayOf = (
   ttlOf: (lease: number) => number
 ): NatGateway => {
   const refused = (cause: unknown) => new MappingRefused({ protocol, detail: detailOf(cause) })
+  /** A mapping was asked for, and nobody knows what became of it. */
+  let isUnanswered = false
   const map = (port: number, lease: number) =>
     Effect.suspend(() => {
       const host = towards(gateway.host)
       if (host === undefined) return Effect.fail(refused("this machine has no address in its network"))
       return Effect.tryPromise({
-        try: (signal) =>
-          gateway.map(port, host, { protocol: "tcp", ttl: ttlOf(lease), autoRefresh: false, description, signal }),
-        catch: refused
+        try: async (signal) => {
+          isUnanswered = true
+          const options = {
+            protocol: "tcp" as const,
+            ttl: ttlOf(lease),
+            autoRefresh: false as const,
+            description,
+            signal
+          }
+          const mapped = await gateway.map(port, host, options)
+          isUnanswered = false
+          return mapped
+        },
+        catch: (cause) => {
+          if (cause instanceof Error && cause.name === "UPnPError") isUnanswered = false
+          return refused(cause)
+        }
       })
     })
+  /** By UPnP. */
+  const remove = (port: number, signal: AbortSignal) => {
+    if (isUnanswered && gateway.family === "IPv4") gateway.addMapping?.(port, {})
+    isUnanswered = false
+    return gateway.unmap(port, { signal })
+  }
   return {
     protocol,
     map: (port, lease) =>
@@ -89,7 +116,7 @@ const gatewayOf = (
     unmap: (port) =>
       protocol === "NAT-PMP"
         ? Effect.asVoid(map(port, 0))
-        : Effect.tryPromise({ try: (signal) => gateway.unmap(port, { signal }), catch: refused })
+        : Effect.tryPromise({ try: (signal) => remove(port, signal), catch: refused })
   }
 }
 

@@ -88,7 +88,7 @@ export interface PortMappingNumbers {
   /** The pause after an attempt that came to nothing: at first, and at most; it doubles. */
   readonly retryMin: number
   readonly retryMax: number
-  /** How long taking the mapping back may take, at the end. */
+  /** How long taking a mapping back may take: at the end, and after an attempt that came to nothing. */
   readonly unmapTimeout: number
   /** The URL of the gateway's UPnP description; it is searched for when left out. `false`: UPnP is not tried. */
   readonly upnp: string | false | undefined

@@ -22,7 +22,7 @@ import {
   type PortMappingNumbers,
   PortMappingSettings
 } from "../../src/services/PortMapping.ts"
-import { natPmpGateway, upnpGateway } from "../utils/fakeGateway.ts"
+import { type FakeGateway, natPmpGateway, upnpGateway } from "../utils/fakeGateway.ts"
 
 const run = <A, E>(effect: Effect.Effect<A, E, PortMapping>, numbers: Partial<PortMappingNumbers>): Promise<A> =>
   Effect.gen(function*() {
@@ -74,6 +74,94 @@ describe("port mapping", () => {
       return endpoints()
     }).pipe(Effect.scoped)
     expect(await run(twice, { natPmp: "127.0.0.1", lease: 400 })).toEqual([{ host: "5.6.7.8", port: 14_002 }])
+  })
+
+  it("a renewal that fails takes nothing away from the mapping that lasts", async () => {
+    await using gateway = await upnpGateway()
+    await using other = await natPmpGateway("127.0.0.1", { asked: gateway.asked })
+    const renewed = Effect.gen(function*() {
+      const { endpoints, states } = yield* Effect.flatMap(PortMapping, ({ map }) => map(4_000))
+      yield* states.pipe(Stream.takeUntil(({ _tag }) => _tag === "Mapped"), Stream.runDrain)
+      gateway.options.mute = "mapping"
+      yield* states.pipe(Stream.takeUntil(({ _tag }) => _tag === "Failed"), Stream.runDrain)
+      return endpoints()
+    }).pipe(Effect.scoped)
+    const settings = { upnp: gateway.url, natPmp: "127.0.0.1", lease: 2_000, attemptTimeout: 200 }
+    expect(await run(renewed, settings)).toEqual([{ host: "5.6.7.8", port: 24_000 }])
+    expect(gateway.asked.map((asked) => asked.split(" ")[0])).toEqual([
+      "AddAnyPortMapping",
+      "AddAnyPortMapping",
+      "DeletePortMapping"
+    ])
+    expect(other.asked).toBe(gateway.asked)
+  })
+
+  it("a mapping that has run out is taken back before the other protocol is asked", async () => {
+    await using gateway = await upnpGateway()
+    await using other = await natPmpGateway("127.0.0.1", { asked: gateway.asked })
+    const moved = Effect.gen(function*() {
+      const { endpoints, states } = yield* Effect.flatMap(PortMapping, ({ map }) => map(4_000))
+      yield* states.pipe(Stream.takeUntil(({ _tag }) => _tag === "Mapped"), Stream.runDrain)
+      gateway.options.refuses = true
+      const by = (state: MappingState) => state._tag === "Mapped" && state.protocol
+      yield* states.pipe(Stream.takeUntil((state) => by(state) === "NAT-PMP"), Stream.runDrain)
+      return endpoints()
+    }).pipe(Effect.scoped)
+    const settings = { upnp: gateway.url, natPmp: "127.0.0.1", lease: 400, retryMin: 250 }
+    expect(await run(moved, settings)).toEqual([{ host: "5.6.7.8", port: 14_000 }])
+    const asked = other.asked.map((line) => line.split(" ").slice(0, 2).join(" "))
+    expect(asked.slice(-5)).toEqual([
+      "AddAnyPortMapping 4000",
+      "DeletePortMapping 4000",
+      "AddAnyPortMapping 4000",
+      "map 4000",
+      "map 4000"
+    ])
+  })
+
+  it("by NAT-PMP when UPnP maps without an answer: what that may have made is taken back before", async () => {
+    await using silent = await upnpGateway({ mute: "mapping" })
+    await using gateway = await natPmpGateway("127.0.0.1", { asked: silent.asked })
+    const { state } = await run(until(4_000, "Mapped"), {
+      upnp: silent.url,
+      natPmp: "127.0.0.1",
+      attemptTimeout: 200
+    })
+    expect(state).toMatchObject({ protocol: "NAT-PMP" })
+    expect(gateway.asked).toEqual([
+      "AddAnyPortMapping 4000 127.0.0.1 3600",
+      "DeletePortMapping 4000",
+      "map 4000 3600",
+      "map 4000 0"
+    ])
+  })
+
+  /** Closes the scope as soon as the gateway has been asked, and tells how many milliseconds that took. */
+  const closedWhileAsked = async (gateway: FakeGateway, numbers: Partial<PortMappingNumbers>): Promise<number> => {
+    const asking = Effect.gen(function*() {
+      yield* Effect.flatMap(PortMapping, ({ map }) => map(4_000))
+      while (gateway.asked.length === 0) yield* Effect.sleep(5)
+      return process.hrtime.bigint()
+    }).pipe(Effect.scoped)
+    const closedAt = await run(asking, numbers)
+    return Number(process.hrtime.bigint() - closedAt) / 1e6
+  }
+
+  it("closing the scope in the middle of an attempt takes back what it may have made", async () => {
+    await using upnp = await upnpGateway({ mute: "mapping" })
+    await closedWhileAsked(upnp, { upnp: upnp.url })
+    expect(upnp.asked).toEqual(["AddAnyPortMapping 4000 127.0.0.1 3600", "DeletePortMapping 4000"])
+    await using natPmp = await natPmpGateway("127.0.0.1", { mute: "mapping" })
+    await closedWhileAsked(natPmp, { natPmp: "127.0.0.1" })
+    expect(natPmp.asked).toEqual(["map 4000 3600", "map 4000 0"])
+  })
+
+  it("a gateway that does not answer at all keeps nobody waiting for longer than is set", async () => {
+    await using upnp = await upnpGateway({ mute: "everything" })
+    expect(await closedWhileAsked(upnp, { upnp: upnp.url, unmapTimeout: 200 })).toBeLessThan(1_500)
+    await using natPmp = await natPmpGateway("127.0.0.1", { mute: "everything" })
+    expect(await closedWhileAsked(natPmp, { natPmp: "127.0.0.1", unmapTimeout: 200 })).toBeLessThan(1_500)
+    expect([upnp.asked.length, natPmp.asked.length]).toEqual([2, 2])
   })
 
   it.each([

@@ -9,6 +9,10 @@ export interface FakeGatewayOptions {
   outside?: string
   /** Refuses every mapping, with UPnP's error 725 or NAT-PMP's result 2. */
   refuses?: boolean
+  /** Does as it is asked, but does not say so: of mappings only, or of taking them back as well. */
+  mute?: "mapping" | "everything"
+  /** Where to write what it was asked for, when several write into one. */
+  readonly asked?: Array<string>
 }
 
 /** What it was asked for, as `AddAnyPortMapping 4000 127.0.0.1 3600`. */
@@ -42,7 +46,7 @@ const fault = envelope(
 export const upnpGateway = async (
   options: FakeGatewayOptions = {}
 ): Promise<FakeGateway & { readonly url: string }> => {
-  const asked: Array<string> = []
+  const asked: Array<string> = options.asked ?? []
   const server = createServer((request, response) => {
     let body = ""
     request.on("data", (chunk: Buffer) => body += chunk.toString())
@@ -67,6 +71,8 @@ export const upnpGateway = async (
         asked.push(`${action} ${outside}`)
         text = answer(action, "")
       }
+      const isMute = action === "AddAnyPortMapping" || (action === "DeletePortMapping" && options.mute === "everything")
+      if (isMute && options.mute !== undefined) return
       response.writeHead(status, { "content-type": "text/xml; charset=utf-8" }).end(text)
     })
   })
@@ -88,7 +94,7 @@ const natPmpPort = 5_351
 
 /** By NAT-PMP at an address of this machine, on its well-known port; its outside ports are 10,000 above ours. */
 export const natPmpGateway = async (address: string, options: FakeGatewayOptions = {}): Promise<FakeGateway> => {
-  const asked: Array<string> = []
+  const asked: Array<string> = options.asked ?? []
   const socket = createSocket({ type: "udp4", reuseAddr: true })
   socket.on("message", (request, { address: from, port }) => {
     const op = request.readUInt8(1)
@@ -102,6 +108,7 @@ export const natPmpGateway = async (address: string, options: FakeGatewayOptions
       reply.writeUInt16BE(inside, 8)
       reply.writeUInt16BE(request.readUInt16BE(6) + 10_000, 10)
       reply.writeUInt32BE(request.readUInt32BE(8), 12)
+      if (options.mute === "everything" || (options.mute === "mapping" && request.readUInt32BE(8) > 0)) return
     }
     socket.send(reply, port, from)
   })
