@@ -75,7 +75,25 @@ export const make = (
   socket.on("close", () => end(closedHere))
   socket.on("drain", () => inbox.writable())
 
+  /**
+   * Corked, what is written goes to TLS in one call, which makes one series of full records of it and one write to the system: all pieces of
+   * a batch, and all batches of one turn.
+   */
+  let isCorked = false
+  const cork = () => {
+    if (isCorked) return
+    isCorked = true
+    socket.cork()
+    process.nextTick(uncork)
+  }
+  const uncork = () => {
+    if (!isCorked) return
+    isCorked = false
+    socket.uncork()
+  }
+
   const leave = () => {
+    uncork()
     socket.off("data", onData)
     bulk = []
     inbox.abandon(closedHere)
@@ -89,10 +107,8 @@ export const make = (
       handle: (handlers) => inbox.handle(handlers),
       write: (pieces) => {
         if (!socket.writable) return true
-        // Corked, the pieces go to TLS in one call, which makes one series of full records of them and one write to the system.
-        socket.cork()
+        cork()
         for (const piece of pieces) if (piece.length > 0) socket.write(piece)
-        socket.uncork()
         return !socket.writableNeedDrain
       },
       hold: (held) => inbox.hold(held),

@@ -26,7 +26,7 @@ export interface SessionNumbers {
   readonly creditInterval: number
   /** Written bytes of one session that may wait for the link; more is back-pressure. */
   readonly sendBuffer: number
-  /** Payload of the frames a byte session writes, at most; twice as much on direct links. */
+  /** Payload of the frames a byte session writes, at most; four times as much on direct links. */
   readonly maxFramePayload: number
   /** The largest frame that is taken from a peer, header included. */
   readonly maxFrameSize: number

@@ -75,6 +75,11 @@ directConformance<never>({
 const run = <A, E>(body: Effect.Effect<A, E, DirectTransport | Scope.Scope>) =>
   Effect.provide(Effect.scoped(body), DirectTransportNode.layer)
 
+/** What is written after it is no longer joined with what was written before. */
+const turn = Effect.callback<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
 const descriptors = (): number => Fs.readdirSync("/proc/self/fd").length
 
 /** A listener that echoes, for those whose key is known now. */
@@ -234,6 +239,7 @@ describe("DirectTransportNode, what only TLS and TCP have", () => {
           for (let size = 2;; size += 2) {
             yield* receiver.read(size)
             stream.write([Uint8Array.of(1)])
+            yield* turn
             stream.write([Uint8Array.of(2)])
             if (receiver.error !== undefined) return
           }
@@ -244,6 +250,7 @@ describe("DirectTransportNode, what only TLS and TCP have", () => {
       const started = now()
       for (let round = 1; round <= 40; round++) {
         receiver.stream.write([Uint8Array.of(1)])
+        yield* turn
         receiver.stream.write([Uint8Array.of(2)])
         yield* receiver.read(2 * round)
       }
@@ -274,7 +281,7 @@ describe("DirectTransportNode, what only TLS and TCP have", () => {
       }
     })))
 
-  it.live("a batch of small pieces goes out as one record", () =>
+  it.live("I20: all batches of one turn go out as one record, of small pieces as well", () =>
     run(Effect.gen(function*() {
       const { address, transport } = yield* echoServer()
       const proxy = yield* FaultProxy.make({ target: address })
@@ -283,10 +290,22 @@ describe("DirectTransportNode, what only TLS and TCP have", () => {
       yield* receiver.read(1)
       const [connection] = proxy.connections()
       const before = connection!.delivered("toTarget")
-      receiver.stream.write(Array.from({ length: 200 }, (_, i) => pattern(10, i)))
+      receiver.stream.write(Array.from({ length: 150 }, (_, i) => pattern(10, i)))
+      for (let i = 150; i < 200; i++) receiver.stream.write([pattern(10, i)])
       yield* receiver.read(2_001)
       // 22 bytes a record: two of them would be 44.
       assert.isBelow(connection!.delivered("toTarget") - before, 2_000 + 30)
+    })))
+
+  it.live("what was written last arrives although the stream is destroyed in the same turn", () =>
+    run(Effect.gen(function*() {
+      const { accepted, address } = yield* sink
+      const transport = yield* DirectTransport
+      const atClient = new Receiver(yield* transport.connect(address, secret))
+      const atServer = yield* accepted
+      atClient.stream.write([pattern(500)])
+      atClient.stream.destroy()
+      assertBytes(yield* atServer.read(500), pattern(500))
     })))
 
   for (

@@ -19,10 +19,10 @@ const largePiece = 4 * 1024
 const slabSize = 16 * 1024
 
 /**
- * Longer frames cost less, and who waits behind one waits for the stream's own buffers anyway, which hold several: a batch is smaller than what
- * the stream takes at once.
+ * Longer frames cost less, and who waits behind one waits for the stream's own buffers anyway, which hold several: a frame is a quarter of
+ * what the stream takes at once.
  */
-const frameScale = 2
+const frameScale = 4
 
 export class DirectOutput implements LinkOutput {
   readonly hold: (held: boolean) => void
