@@ -42,6 +42,18 @@ export const attach = (link: DirectLink, mux: SessionMux): Attached => {
   const attached = mux.attach(outputs, () => roundTrip.value)
   const closed = Deferred.makeUnsafe<TransportError>()
   const watch = new LinkWatch(mux, attached)
+  /** When the bytes came that are being delivered: looked at once for all chunks of a turn. */
+  let heardAt: number | undefined
+  const forget = () => {
+    heardAt = undefined
+  }
+  const hearing = (): number => {
+    if (heardAt === undefined) {
+      heardAt = now()
+      queueMicrotask(forget)
+    }
+    return heardAt
+  }
   let isOver = false
   const end = (error: TransportError): void => {
     if (isOver) return
@@ -53,9 +65,10 @@ export const attach = (link: DirectLink, mux: SessionMux): Attached => {
   for (const [index, stream] of link.streams.entries()) {
     stream.handle({
       onBytes: (bytes) => {
-        watch.onBytes(index)
+        const at = hearing()
+        watch.onBytes(index, at)
         attached.receive(index, bytes)
-        roundTrip.onBytes(mux, attached)
+        roundTrip.onBytes(mux, attached, at)
       },
       onWritable: () => {
         outputs[index]?.writable()
@@ -95,8 +108,8 @@ class LinkWatch {
     }
   }
 
-  onBytes(index: number): void {
-    this.#heardAt[index] = this.#now()
+  onBytes(index: number, at: number): void {
+    this.#heardAt[index] = at
   }
 
   probe(): void {

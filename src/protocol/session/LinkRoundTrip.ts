@@ -20,9 +20,8 @@ export class LinkRoundTrip {
     this.now = now
   }
 
-  /** Bytes of the peer have come over the link. */
-  onBytes(mux: SessionMux, link: MuxLink): void {
-    const asked = this.now()
+  /** Bytes of the peer have come over the link, at `asked`. */
+  onBytes(mux: SessionMux, link: MuxLink, asked: number): void {
     if (asked - this.askedAt < interval || mux.link !== link || !link.isUp) return
     this.askedAt = asked
     mux.ping(() => {
