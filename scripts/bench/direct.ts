@@ -7,8 +7,11 @@ import type { Member } from "./directNode.ts"
 import type { DirectEchoes } from "./directShared.ts"
 import { percentile } from "./statistics.ts"
 
-/** Sessions over a direct link of so many streams, or one bare socket. */
-export type DirectVariant = { readonly streams: number } | "tls" | "tcp"
+/** Sessions over a direct link of so many streams, or as many bare sockets. */
+export interface DirectVariant {
+  readonly kind: "direct" | "tls" | "tcp"
+  readonly streams: number
+}
 
 type Mark = Usage & { readonly bytes: number }
 interface Ends {
@@ -16,14 +19,14 @@ interface Ends {
   readonly callee: Child
 }
 
-const child = (name: string, argument: string) => start(join(import.meta.dirname, name), [argument])
+const child = (name: string, args: ReadonlyArray<string>) => start(join(import.meta.dirname, name), args)
 
 /** Two connected processes. */
-const connect = async (add: (child: Child) => Child, variant: DirectVariant): Promise<Ends> => {
-  const make = () =>
-    add(typeof variant === "string" ? child("directRaw.ts", variant) : child("directNode.ts", String(variant.streams)))
+const connect = async (add: (child: Child) => Child, { kind, streams }: DirectVariant): Promise<Ends> => {
+  const count = String(streams)
+  const make = () => add(kind === "direct" ? child("directNode.ts", [count]) : child("directRaw.ts", [kind, count]))
   const ends = { callee: make(), caller: make() }
-  if (typeof variant === "string") {
+  if (kind !== "direct") {
     await ends.caller.call("connect", await ends.callee.call<number>("listen"))
   } else {
     const [callee, caller] = [await ends.callee.call<Member>("listen"), await ends.caller.call<Member>("listen")]

@@ -91,7 +91,7 @@ const flood = Effect.fnUntraced(function*(size: number) {
   const chunk = new Uint8Array(size).fill(7)
   for (let i = 0; i < streams; i++) {
     const session = yield* current().openBytes(floodName)
-    yield* Effect.forkScoped(Effect.ignore(Effect.forever(session.write(chunk))))
+    yield* Effect.forkScoped(Effect.ignore(Effect.forever(session.write(chunk), { disableYield: true })))
   }
 })
 

@@ -3,7 +3,7 @@
  * buffers that direct links use, or plain TCP. Socket callbacks only. It loads the library and uses nothing else of it: what the garbage
  * collector does for the bytes that are received grows with everything that is loaded, and a program that could use direct links has it all.
  *
- *     node directRaw.ts tls|tcp
+ *     node directRaw.ts tls|tcp SOCKETS
  */
 import * as Net from "node:net"
 import * as Tls from "node:tls"
@@ -17,6 +17,7 @@ import { type DirectEchoes, letNagle } from "./directShared.ts"
 export const loaded = Library
 
 const isTls = process.argv[2] === "tls"
+const count = Number(process.argv[3])
 const host = "127.0.0.1"
 const psk = Buffer.alloc(32, 7)
 /** Node's sockets take these; the types of TLS do not know all of them. */
@@ -49,8 +50,9 @@ const asClient = (raw: Net.Socket): Net.Socket => {
 let bytes = 0
 /** Bytes of a request that is answered; 0: nothing is. */
 let requestSize = 0
-let socket: Net.Socket | undefined
+const sockets: Array<Net.Socket> = []
 const current = (): Net.Socket => {
+  const [socket] = sockets
   if (socket === undefined) throw new Error("there is no connection")
   return socket
 }
@@ -73,7 +75,11 @@ const listen = (): Promise<number> =>
     server.listen(0, host, () => resolve((server.address() as Net.AddressInfo).port))
   })
 
-const connect = (port: number): Promise<void> =>
+const connect = async (port: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await connectOne(port)
+}
+
+const connectOne = (port: number): Promise<void> =>
   new Promise((resolve, reject) => {
     const options: Net.TcpNetConnectOpts & Pick<RawOptions, "highWaterMark"> = {
       port,
@@ -83,24 +89,25 @@ const connect = (port: number): Promise<void> =>
     }
     const raw = Net.connect(options, () => {
       const stream = asClient(raw)
-      socket = stream.on("error", reject)
+      sockets.push(stream.on("error", reject))
       if (isTls) stream.once("secureConnect", () => resolve())
       else resolve()
     }).on("error", reject)
   })
 
-/** Sends for ever. */
+/** Sends for ever, over every connection. */
 const flood = (size: number): void => {
   const chunk = Buffer.alloc(size, 7)
-  const stream = current()
-  const send = () => {
-    while (stream.write(chunk));
-    stream.once("drain", send)
+  for (const stream of sockets) {
+    const send = () => {
+      while (stream.write(chunk));
+      stream.once("drain", send)
+    }
+    send()
   }
-  send()
 }
 
-const echoes = ({ count, size, warm, writes }: DirectEchoes): Promise<ReadonlyArray<number>> =>
+const echoes = ({ count: wanted, size, warm, writes }: DirectEchoes): Promise<ReadonlyArray<number>> =>
   new Promise((resolve) => {
     const stream = current()
     const part = Buffer.alloc(size / writes, 7)
@@ -118,7 +125,7 @@ const echoes = ({ count, size, warm, writes }: DirectEchoes): Promise<ReadonlyAr
       left -= chunk.length
       if (left > 0) return
       if (round++ >= warm) times.push(nowMs() - sent)
-      if (times.length < count) next()
+      if (times.length < wanted) next()
       else resolve(times)
     })
     next()

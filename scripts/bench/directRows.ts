@@ -10,7 +10,7 @@ export interface DirectRowOptions {
   readonly quick: boolean
 }
 
-/** What sessions over a direct link reach of one bare TLS socket, percent; and how many times its echo theirs may take. */
+/** What sessions over a direct link reach of bare TLS, percent; and how many times its echo theirs may take. */
 const share = 80
 const echoLimit = 1.3
 
@@ -24,13 +24,18 @@ const alternate = async (times: number, measures: ReadonlyArray<() => Promise<un
 }
 
 const goodput = async ({ repetitions, span }: DirectRowOptions): Promise<ReadonlyArray<Row>> => {
-  const variants: ReadonlyArray<Direct.DirectVariant> = ["tcp", "tls", ...streamCounts.map((streams) => ({ streams }))]
+  const variants: ReadonlyArray<Direct.DirectVariant> = [
+    { kind: "tcp", streams: 1 },
+    ...streamCounts.map((streams) => ({ kind: "tls", streams }) as const),
+    ...streamCounts.map((streams) => ({ kind: "direct", streams }) as const)
+  ]
   const runs = variants.map((): Array<Direct.DirectGoodput> => [])
   await alternate(
     repetitions,
     variants.map((variant, i) => async () => runs[i]?.push(await Direct.measureGoodput(variant, span)))
   )
-  const [tcp = [], tls = [], ...links] = runs
+  const [tcp = [], ...others] = runs
+  const [one = []] = others
   const rates = (of: ReadonlyArray<Direct.DirectGoodput>) => of.map(({ rate }) => rate)
   const row = (name: string, of: ReadonlyArray<Direct.DirectGoodput>): Row => ({
     name,
@@ -38,23 +43,32 @@ const goodput = async ({ repetitions, span }: DirectRowOptions): Promise<Readonl
     unit: "MB/s",
     samples: rates(of)
   })
-  const ratios = (of: ReadonlyArray<Direct.DirectGoodput>, to: ReadonlyArray<Direct.DirectGoodput>) =>
-    of.map(({ rate }, i) => rate * 100 / (to[i]?.rate ?? Number.NaN))
+  const ratio = (
+    name: string,
+    of: ReadonlyArray<Direct.DirectGoodput>,
+    to: ReadonlyArray<Direct.DirectGoodput>,
+    goal?: number
+  ): Row => {
+    const samples = of.map(({ rate }, i) => rate * 100 / (to[i]?.rate ?? Number.NaN))
+    const value = median(samples)
+    return { name, value, unit: "%", samples, ...(goal === undefined ? {} : { goal: atLeast(goal, value, "%") }) }
+  }
   return [
     row("bare TCP, one socket", tcp),
-    row("bare TLS 1.3, one socket", tls),
-    ...links.flatMap((link, i): ReadonlyArray<Row> => {
-      const streams = streamCounts[i] ?? 0
-      const what = `direct, ${streams} stream${streams === 1 ? "" : "s"}`
-      const ofTls = ratios(link, tls)
-      const ofTcp = ratios(link, tcp)
+    ...streamCounts.flatMap((streams, i): ReadonlyArray<Row> => {
+      const [tls = [], link = []] = [others[i], others[i + streamCounts.length]]
+      const many = streams > 1
+      const sockets = many ? `${streams} sockets` : "one socket"
+      const what = `direct, ${streams} stream${many ? "s" : ""}`
       const costs = link.map(({ cpu }, at) => (tls[at]?.cpu ?? Number.NaN) * 100 / cpu)
-      const value = median(ofTls)
       return [
+        row(`bare TLS 1.3, ${sockets}`, tls),
+        ...(many ? [ratio(`bare TLS, ${sockets} / one socket`, tls, one)] : []),
         row(what, link),
-        { name: `${what} / bare TLS`, value, unit: "%", samples: ofTls, goal: atLeast(share, value, "%") },
-        { name: `${what} / bare TCP`, value: median(ofTcp), unit: "%", samples: ofTcp },
-        { name: `CPU of bare TLS / of ${what}`, value: median(costs), unit: "%", samples: costs }
+        ...(many ? [ratio(`${what} / bare TLS, ${sockets}`, link, tls, share)] : []),
+        ratio(`${what} / bare TLS, one socket`, link, one, share),
+        ratio(`${what} / bare TCP`, link, tcp),
+        { name: `CPU of bare TLS, ${sockets} / of ${what}`, value: median(costs), unit: "%", samples: costs }
       ]
     })
   ]
@@ -65,8 +79,8 @@ const echo = async ({ quick, repetitions }: DirectRowOptions): Promise<ReadonlyA
   const tls: Array<number> = []
   const direct: Array<number> = []
   await alternate(repetitions, [
-    async () => tls.push(await Direct.measureEcho("tls", whole)),
-    async () => direct.push(await Direct.measureEcho({ streams: 1 }, whole))
+    async () => tls.push(await Direct.measureEcho({ kind: "tls", streams: 1 }, whole)),
+    async () => direct.push(await Direct.measureEcho({ kind: "direct", streams: 1 }, whole))
   ])
   const ratios = direct.map((time, i) => time / (tls[i] ?? Number.NaN))
   const value = median(ratios)
@@ -81,7 +95,8 @@ const echo = async ({ quick, repetitions }: DirectRowOptions): Promise<ReadonlyA
 const noDelay = async ({ quick }: DirectRowOptions): Promise<ReadonlyArray<Row>> => {
   const halves = { size: 64, writes: 2, warm: 20, count: quick ? 40 : 100 }
   const rows: Array<Row> = []
-  for (const [name, variant] of [["bare TLS", "tls"], ["direct", { streams: 1 }]] as const) {
+  for (const [name, kind] of [["bare TLS", "tls"], ["direct", "direct"]] as const) {
+    const variant = { kind, streams: 1 }
     const times: Record<"on" | "off", Array<number>> = { on: [], off: [] }
     await alternate(quick ? 2 : 3, [
       async () => times.on.push(await Direct.measureEcho(variant, halves)),
