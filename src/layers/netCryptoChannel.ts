@@ -127,7 +127,7 @@ export class NetCryptoChannel implements NetCryptoConnection {
     return Effect.raceFirst(survey, Effect.flatMap(this.closed, Effect.fail))
   })
 
-  readonly park = (): boolean => this.#error === undefined && this.#peer.park(this.#session)
+  readonly park = (keptRelays = 0): boolean => this.#error === undefined && this.#peer.park(this.#session, keptRelays)
 
   readonly wake = (): void => this.#session.wake()
 

@@ -42,12 +42,7 @@ export class PeerParking {
 
   /** Until it is interrupted. */
   get run(): Effect.Effect<never> {
-    const step = Effect.suspend(() => {
-      const { greater, numbers } = this.#options
-      if (!greater) return this.#answer
-      return numbers.warmRelay ? Effect.never : this.#ask
-    })
-    return Effect.forever(step)
+    return Effect.forever(Effect.suspend(() => this.#options.greater ? this.#ask : this.#answer))
   }
 
   /** The relayed link, if it could rest. */
@@ -55,6 +50,11 @@ export class PeerParking {
     const { isDirect, relayed } = this.#options
     const link = relayed()
     return isDirect() && link?.isGreeted === true && link.connection.parked() === "awake" ? link : undefined
+  }
+
+  /** Each side keeps a relay connected or not, as it is set there. */
+  #park(link: RelayedLink): void {
+    link.connection.park(this.#options.numbers.warmRelay ? 1 : 0)
   }
 
   /** Waits until this link has no reason to rest any more. */
@@ -75,7 +75,7 @@ export class PeerParking {
         Effect.andThen(Effect.ignore(link.connection.drained)),
         Effect.andThen(Effect.timeoutOption(agreement, answerTimeout)),
         Effect.map((answer) => {
-          if (answer._tag === "Some") link.connection.park()
+          if (answer._tag === "Some") this.#park(link)
         })
       )
       yield* Effect.raceFirst(parked, this.#disturbed(link))
@@ -96,7 +96,7 @@ export class PeerParking {
       const parked = drained.pipe(
         Effect.andThen(Effect.sync(() => link.control(ParkAck.make({})))),
         Effect.andThen(drained),
-        Effect.map(() => link.connection.park())
+        Effect.map(() => this.#park(link))
       )
       yield* Effect.raceFirst(parked, this.#disturbed(link))
     })

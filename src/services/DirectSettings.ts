@@ -45,7 +45,7 @@ export interface DirectNumbers {
   readonly quietPeriod: number
   /** How long sleeping relays may take to wake before net_crypto begins anew. */
   readonly wakeTimeout: number
-  /** Keeps the relays awake beside a direct link, for the fastest way back. */
+  /** Keeps one relay of the peer connected beside a direct link, for the fastest way back: best set at both ends. */
   readonly warmRelay: boolean
   /** Whether endpoints that a peer names may be private or loopback addresses. Those of tickets always may. */
   readonly allowPrivate: boolean

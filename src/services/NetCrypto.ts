@@ -108,12 +108,12 @@ export interface NetCryptoConnection {
   /**
    * From now on nothing is sent for this connection, and no silence counts, because another way to the peer works (rows T26 to T32). For
    * `parkGrace` what the peer had on its way is still answered, by which it does not wake; then the path sleeps, so that relays which
-   * only this peer needs are left, a little later if something did come. Link control (id 177) apart, a lossless packet wakes even then. Both sides should park, as they have agreed. Once parked, any packet of the peer wakes the connection.
+   * only this peer needs are left, but for `keptRelays` of them (none by default), a little later if something did come. Link control (id 177) apart, a lossless packet wakes even then. Both sides should park, as they have agreed. Once parked, any packet of the peer wakes the connection.
    *
    * False, and nothing happens, while a packet is queued or unacknowledged, while the connection is waking or a handshake is under way, and
    * after the end; true when it is parked already.
    */
-  readonly park: () => boolean
+  readonly park: (keptRelays?: number) => boolean
   /**
    * Ends that: the path wakes, and the peer is asked as soon as a relay leads to it, until any packet of it opens (`onWoken`). What is
    * sent meanwhile goes the same way. A peer that has not answered for `wakeTimeout`, although it could be asked, is called anew: when it

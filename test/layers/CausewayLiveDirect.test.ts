@@ -122,11 +122,14 @@ describe("a direct link", () => {
       assert.strictEqual(pathOf(a.link()), "direct")
     }))
 
-  it.effect("warmRelay keeps the relays awake", () =>
+  it.effect("with warmRelay each side keeps one relay while they are parked, whoever asks for it", () =>
     Effect.gen(function*() {
-      const { network } = yield* connected({ b: { warmRelay: true } })
-      yield* TestClock.adjust(60_000)
-      assert.deepStrictEqual([network.live?.a.rest, network.live?.b.rest], ["awake", "awake"])
+      for (const [a, b] of [[true, false], [false, true], [true, true]] as const) {
+        const { network } = yield* connected({ a: { warmRelay: a }, b: { warmRelay: b } })
+        yield* TestClock.adjust(60_000)
+        assert.deepStrictEqual([network.live?.a.rest, network.live?.b.rest], ["parked", "parked"])
+        assert.deepStrictEqual([network.live?.a.keptRelays, network.live?.b.keptRelays], [Number(a), Number(b)])
+      }
     }))
 
   for (

@@ -95,6 +95,28 @@ describe("parked connections over real relays", () => {
       assert.deepStrictEqual([toB.near.errors, toB.far.errors, toC.near.errors], [[], [], []])
     }).pipe(provide))
 
+  it.effect(
+    "T26, T30: with one relay kept, the other side finds its way back alone, and at once",
+    () =>
+      Effect.gen(function*() {
+        const { a, toB } = yield* stage
+        const before = yield* a.connectedTo
+        assert.isTrue(toB.near.connection.park(1) && toB.far.connection.park())
+        yield* TestClock.adjust(60 * minute)
+        const left = yield* a.connectedTo
+        const online = toB.near.connection.paths().filter(({ online }) => online).map(({ relay }) => relay.host)
+        assert.strictEqual(online.length, 1)
+        assert.includeMembers(left, online)
+        assert.isBelow(left.length, before.length)
+        // One way takes 40 ms.
+        assert.isTrue(toB.far.connection.trySend(numbered(1)))
+        yield* TestClock.adjust(160)
+        assert.deepStrictEqual(toB.near.lossless.map(numberOf), [0, 1])
+        assert.deepStrictEqual([toB.near.errors, toB.far.errors], [[], []])
+      }).pipe(provide),
+    60_000
+  )
+
   it.effect("T26: nothing is said between the two for an hour", () =>
     Effect.gen(function*() {
       const { relays, toB } = yield* stage

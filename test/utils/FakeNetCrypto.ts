@@ -40,6 +40,8 @@ export class FakeEnd implements NetCryptoConnection {
   auto = false
   /** Whether it rests, without a time of grace; a packet either way wakes both ends. */
   rest: NetCryptoParked = "awake"
+  /** How many relays it keeps while it is parked. */
+  keptRelays = 0
   private blocked = false
   private handlers: NetCryptoHandlers | undefined = undefined
   private scheduled = false
@@ -121,9 +123,10 @@ export class FakeEnd implements NetCryptoConnection {
     this.error === undefined ? Effect.succeed(this.ways) : Effect.fail(this.error)
   )
 
-  readonly park = (): boolean => {
+  readonly park = (keptRelays = 0): boolean => {
     if (this.queue.length > 0 || this.error !== undefined) return false
     this.rest = "parked"
+    this.keptRelays = keptRelays
     return true
   }
 

@@ -93,12 +93,13 @@ export class CryptoPeer implements PeerPathEvents {
   }
 
   /**
-   * Lets the working session rest, and its path sleep (rows T26 to T29). False while something is on its way to the peer, the peer is being
+   * Lets the working session rest, and its path sleep but for `keptRelays` (rows T26 to T29). False while something is on its way to the peer, the peer is being
    * woken, or a handshake is under way.
    */
-  park(session: CryptoSession): boolean {
+  park(session: CryptoSession, keptRelays: number): boolean {
     const isCalling = this.#candidate !== undefined || this.#attempt?.isHandshake === true
     if (this.#current !== session || isCalling || !session.park()) return false
+    this.#rest.keptRelays = keptRelays
     this.#forgetAttempt()
     this.cookies.rest()
     this.#host.wake(this)

@@ -23,6 +23,8 @@ export interface PeerParts {
 export class PeerRest {
   readonly #parts: PeerParts
   readonly #host: PeerHost
+  /** Relays that the path keeps while it sleeps. */
+  keptRelays = 0
   /** The path that was put to sleep from here: one that sleeps for another reason is left as it is. */
   #slept: PeerPath | undefined
 
@@ -37,7 +39,7 @@ export class PeerRest {
     const isIdle = current?.parking.isPathIdle === true && !isChanging
     if (isIdle === (this.#slept === path)) return
     this.#slept = isIdle ? path : undefined
-    if (isIdle) path.sleep()
+    if (isIdle) path.sleep(this.keptRelays)
     else path.wake()
   }
 

@@ -56,7 +56,7 @@ export class DialTrials {
   #wanting({ slots }: RelayEntry): ReadonlyArray<PeerSlots> {
     return [...slots]
       .map(({ peer }) => peer)
-      .filter((peer) => !peer.isAsleep && peer.onlineCount < this.#numbers.desiredRelays)
+      .filter((peer) => peer.onlineCount < peer.needs(this.#numbers.desiredRelays))
   }
 
   #turnOf(entry: RelayEntry): number {

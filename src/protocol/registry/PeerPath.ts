@@ -64,7 +64,8 @@ export interface PeerPath {
   readonly prefer: (carrier: number) => void
   /** Whether the peer needs no relays now, because another way to it works (rows T26, T27). Its ties are kept (row T28). */
   readonly isAsleep: boolean
-  readonly sleep: () => void
+  /** `kept`: so many relays stay connected all the same, for the fastest way back; none by default. */
+  readonly sleep: (kept?: number) => void
   readonly wake: () => void
   /** Unties everything and forgets the path. */
   readonly close: () => void

@@ -58,6 +58,8 @@ export class PeerSlots implements PeerPath {
   #active: Slot | undefined
   #heard: RelayAddress | undefined
   #isAsleep = false
+  /** Relays that stay connected while it sleeps. */
+  #kept = 0
   #isClosed = false
 
   constructor(options: PeerSlotsOptions) {
@@ -149,9 +151,15 @@ export class PeerSlots implements PeerPath {
     return this.#isAsleep
   }
 
-  readonly sleep = (): void => {
-    if (this.#isAsleep || this.#isClosed) return
+  /** Of the relays that are desired for each peer, how many it needs now. */
+  needs(desired: number): number {
+    return this.#isAsleep ? Math.min(this.#kept, desired) : desired
+  }
+
+  readonly sleep = (kept = 0): void => {
+    if (this.#isClosed || (this.#isAsleep && this.#kept === kept)) return
     this.#isAsleep = true
+    this.#kept = kept
     this.#options.onChange()
   }
 

@@ -33,7 +33,7 @@ export class SurplusPace {
 
   /** Another one for the other end, which sees our key where we see its; and another one each time, should two be much the same. */
   #pauseOf(entry: RelayEntry): number {
-    const slot = [...entry.slots].find(({ peer, status }) => status === "online" && !peer.isAsleep)
+    const slot = [...entry.slots].find(({ peer, status }) => status === "online" && peer.needs(1) > 0)
     const key = slot?.peer.key ?? entry.relay.publicKey
     const at = this.#round++ % (key.length - 1)
     return leastPause + Math.floor(spread * (key[at]! * 256 + key[at + 1]!) / 65_536)

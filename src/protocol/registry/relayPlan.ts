@@ -1,7 +1,7 @@
 /**
  * Which relays should be connected: as few as serve all peers (rows T10, T13), never fewer than the minimum (row T19), none for sleeping
- * peers alone (rows T29, C03), and enough for onion packets (rows T15, C07). A pure judgement over the table's entries; acting on it is
- * the table's business.
+ * peers alone (rows T29, C03) beyond what those keep, and enough for onion packets (rows T15, C07). A pure judgement over the table's
+ * entries; acting on it is the table's business.
  */
 import type { PeerSlots, Slot } from "./PeerSlots.ts"
 import { type Candidate, chooseRelays, type Demand } from "./relayChoice.ts"
@@ -34,7 +34,7 @@ export const planRelays = (
   options: PlanOptions
 ): Plan => {
   const { now } = options
-  const awake = peers.filter((peer) => !peer.isAsleep)
+  const served = peers.filter((peer) => peer.needs(options.desired) > 0)
   const onion = chooseOnion(entries, options.onion)
   const candidates = entries.filter((entry) =>
     entry.link !== undefined &&
@@ -45,7 +45,7 @@ export const planRelays = (
     isFixed: onion.has(entry) || entry.graceUntil > now,
     preference: preferenceOf(entry, now)
   }))
-  for (const at of chooseRelays(choices, demandsOf(candidates, awake, options), options.minimum)) {
+  for (const at of chooseRelays(choices, demandsOf(candidates, served, options), options.minimum)) {
     chosen.add(candidates[at]!)
   }
   const stop = new Map<RelayEntry, "asleep" | "idle">()
@@ -57,8 +57,9 @@ export const planRelays = (
     if (entry.graceUntil > now) nextAt = Math.min(nextAt, entry.graceUntil)
     const isHope = isCutOff && entry.slots.size === 0 && !isUntested(entry)
     if (chosen.has(entry) || (entry.link === undefined && (isHope || !isDialledForNobody(entry, options)))) continue
-    if ([...entry.slots].some(({ peer, status }) => status === "online" && !peer.isAsleep)) surplus.push(entry)
-    else stop.set(entry, entry.link === undefined || isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
+    if ([...entry.slots].some(({ peer, status }) => status === "online" && peer.needs(options.desired) > 0)) {
+      surplus.push(entry)
+    } else stop.set(entry, entry.link === undefined || isOnlyForSleepers(entry, options.desired) ? "asleep" : "idle")
   }
   surplus.sort((a, b) => preferenceOf(b, now) - preferenceOf(a, now))
   const start = new Set<RelayEntry>()
@@ -66,7 +67,7 @@ export const planRelays = (
     entry.intent === "up" && entry.link === undefined && entry.upSince + options.connectTime > now
   )
   for (const entry of connecting) nextAt = Math.min(nextAt, entry.upSince + options.connectTime)
-  for (const peer of awake) {
+  for (const peer of served) {
     nextAt = Math.min(nextAt, startForPeer(peer, start, options))
     for (const { status, suspicion } of peer.slots) {
       // By then it counts as one of those that the peer has.
@@ -86,31 +87,32 @@ const isOnlyForSleepers = (entry: RelayEntry, desired: number): boolean => {
   if (entry.isHome) return false
   const slots = [...entry.slots]
   const isForOthers = slots.some(({ peer, status }) =>
-    !peer.isAsleep && (status === "online" || peer.onlineCount < desired)
+    peer.needs(desired) > 0 && (status === "online" || peer.onlineCount < peer.needs(desired))
   )
   return !isForOthers && slots.some(({ status }) => status === "online")
 }
 
-/** Not connected for long, and nobody awake would have anything of it. */
-const isDialledForNobody = (entry: RelayEntry, { connectTime, now }: PlanOptions): boolean =>
+/** Not connected for long, and nobody who needs relays would have anything of it. */
+const isDialledForNobody = (entry: RelayEntry, { connectTime, desired, now }: PlanOptions): boolean =>
   entry.intent === "up" && !entry.isHome && entry.graceUntil <= now && entry.upSince + connectTime <= now &&
-  ![...entry.slots].some(({ peer }) => !peer.isAsleep)
+  ![...entry.slots].some(({ peer }) => peer.needs(desired) > 0)
 
 const demandsOf = (
   candidates: ReadonlyArray<RelayEntry>,
-  awake: ReadonlyArray<PeerSlots>,
+  served: ReadonlyArray<PeerSlots>,
   { desired, minimum, now }: PlanOptions
 ): ReadonlyArray<Demand> => {
   const index = new Map(candidates.map((entry, at) => [entry, at]))
   // Whoever wants to call us knows our own relays only: those that serve our peers do not stand in for them (row T18).
   const home = candidates.filter(({ isHome }) => isHome).map((entry) => index.get(entry)!)
-  const ofPeers = awake.flatMap((peer) => {
+  const ofPeers = served.flatMap((peer) => {
+    const needs = peer.needs(desired)
     const tied = peer.slots.filter((slot) => index.has(slot.entry))
     const online = tied.filter((slot) => slot.status === "online")
     const trusted = online.filter((slot) => !slot.suspicion.isQuarantined(now))
-    const useful = trusted.length >= desired ? trusted : online
-    const demands = [{ relays: useful.map((slot) => index.get(slot.entry)!), needs: desired }]
-    if (useful.length < desired) demands.push({ relays: tied.map((slot) => index.get(slot.entry)!), needs: desired })
+    const useful = trusted.length >= needs ? trusted : online
+    const demands = [{ relays: useful.map((slot) => index.get(slot.entry)!), needs }]
+    if (useful.length < needs) demands.push({ relays: tied.map((slot) => index.get(slot.entry)!), needs })
     return demands
   })
   return [{ relays: home, needs: minimum }, ...ofPeers]
@@ -133,6 +135,7 @@ const chooseOnion = (entries: ReadonlyArray<RelayEntry>, wanted: number): Readon
 const startForPeer = (peer: PeerSlots, start: Set<RelayEntry>, options: PlanOptions): number => {
   const { connectTime, desired, now } = options
   const { onlineCount } = peer
+  const needs = peer.needs(desired)
   // Who is online nowhere does not wait for one relay after the other.
   const isConnecting = (entry: RelayEntry): boolean =>
     onlineCount > 0 && entry.intent === "up" && entry.link === undefined && entry.upSince + connectTime > now
@@ -140,7 +143,7 @@ const startForPeer = (peer: PeerSlots, start: Set<RelayEntry>, options: PlanOpti
     status === "online"
       ? !suspicion.isQuarantined(now)
       : start.has(entry) || entry.graceUntil > now || isConnecting(entry)
-  let missing = desired
+  let missing = needs
   let nextAt = Infinity
   // What may be no relay at all neither stands in for one that is, nor goes before it.
   for (const untested of [false, true]) {
@@ -149,7 +152,7 @@ const startForPeer = (peer: PeerSlots, start: Set<RelayEntry>, options: PlanOpti
     for (const { entry, suspicion } of slots) {
       if (missing <= 0 || entry.intent === "up" || start.has(entry)) continue
       // One that is not trusted either helps only where relays are too few.
-      const shunnedUntil = onlineCount >= desired ? suspicion.quarantinedUntil : -Infinity
+      const shunnedUntil = onlineCount >= needs ? suspicion.quarantinedUntil : -Infinity
       const waitUntil = Math.max(entry.idleUntil, shunnedUntil)
       if (waitUntil > now) {
         nextAt = Math.min(nextAt, waitUntil)

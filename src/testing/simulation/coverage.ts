@@ -84,7 +84,8 @@ export const transitions: ReadonlyArray<string> = [
   "direct caller Expired",
   "direct caller Replayed",
   "sessions direct",
-  "relays parked"
+  "relays parked",
+  "relay kept for a sleeper"
 ]
 
 export const recoveries: ReadonlyArray<string> = [

@@ -46,7 +46,12 @@ export const change = Effect.fnUntraced(function*(world: World, { node, path }: 
     .filter((other) => other !== path && !other.isAsleep)
     .map((other) => ({ other, before: Math.min(desiredRelays, reach(other)) }))
   const stopped = yield* stoppedRelays(node)
-  path[how]()
+  if (how === "wake") path.wake()
+  else {
+    const kept = world.dice.chance(1 / 4) ? 1 : 0
+    if (kept > 0) world.trace.count("relay kept for a sleeper", node.name)
+    path.sleep(kept)
+  }
   yield* TestClock.adjust(0)
   const now = yield* stoppedRelays(node)
   if (how === "sleep") {

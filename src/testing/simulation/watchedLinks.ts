@@ -137,8 +137,8 @@ const watchOne = (
     paths: () => connection.paths(),
     // Whoever is told that there is no connection any more would ask the next one, which is not known while this one lags.
     probe: Effect.suspend(() => ended === undefined ? connection.probe : Effect.never),
-    park: () => {
-      const isParked = connection.park()
+    park: (keptRelays) => {
+      const isParked = connection.park(keptRelays)
       if (isParked) trace.count("relays parked", `${node} ${peer}`)
       return isParked
     },

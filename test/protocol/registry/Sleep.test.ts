@@ -22,6 +22,37 @@ describe("sleep and wake", () => {
     expect([host.relays.kept.length, host.relays.left.length]).toEqual([3, 3])
   })
 
+  it("T26, T29: a peer that keeps one relay while it sleeps is left by the others, and all are back when it wakes", () => {
+    const host = new TendedHost(peersOnly)
+    const { path } = host.meet(1, [1, 2, 3])
+    const other = host.meet(2, [3, 4, 5])
+    host.pass(minute)
+    path.sleep(1)
+    host.pass(minute)
+    // The one that is needed anyway.
+    expect(host.connected).toEqual([3, 4, 5])
+    expect(path.carrier()).not.toBe(0)
+    other.path.close()
+    host.pass(minute)
+    expect(host.onlineOn(1)).toEqual([3])
+    expect(host.connected).toEqual([3])
+    // One that fails is replaced.
+    host.down.add(3)
+    host.linkOf(3)!.lose()
+    host.pass(minute)
+    expect(host.onlineOn(1).length).toBe(1)
+    host.down.delete(3)
+    path.wake()
+    host.pass(10_000)
+    expect(host.onlineOn(1)).toEqual([1, 2, 3])
+    // Nothing is kept when it is not asked for.
+    path.sleep(1)
+    path.sleep()
+    host.pass(minute)
+    expect(host.connected).toEqual([])
+    expect(host.relays.violations).toEqual([])
+  })
+
   it("T27: a direct way that opens while the relays are still new lets them finish their ten seconds first", () => {
     const host = new TendedHost(peersOnly)
     const { path } = host.meet(1, [1, 2])

@@ -12,7 +12,23 @@ const relays = [1, 2, 3, 4, 5, 6, 7, 8] as const
 const minute = 60_000
 
 const acts = [
-  ...["open", "open", "tie", "tie", "tie", "own", "close", "sleep", "sleep", "wake", "wake", "move", "move", "appear"],
+  ...[
+    "open",
+    "open",
+    "tie",
+    "tie",
+    "tie",
+    "own",
+    "close",
+    "sleep",
+    "sleep",
+    "doze",
+    "wake",
+    "wake",
+    "move",
+    "move",
+    "appear"
+  ],
   ...[
     "appear",
     "vanish",
@@ -40,7 +56,7 @@ const step = fc.record({
     {
       weight: 1,
       arbitrary: fc.record({
-        act: fc.constantFrom("close", "tie", "sleep", "wake", "move"),
+        act: fc.constantFrom("close", "tie", "sleep", "doze", "wake", "move"),
         peer: fc.constantFrom(...peers),
         relay: fc.constantFrom(...relays)
       })
@@ -53,6 +69,8 @@ class World {
   readonly host = new TendedHost({ minimumRelays: 2, onionRelays: 2 })
   readonly open = new Map<number, OpenPeer>()
   readonly home = new Set<number>()
+  /** Peers that keep one relay while they sleep, if that is what they do. */
+  readonly dozing = new Set<number>()
   #reaction: Step["reaction"] = null
 
   act(act: string, peer: number, relay: number): void {
@@ -80,7 +98,11 @@ class World {
         this.home.add(relay)
         return host.table.addRelay(relayAt(relay))
       case "sleep":
+        this.dozing.delete(peer)
         return path?.sleep()
+      case "doze":
+        this.dozing.add(peer)
+        return path?.sleep(1)
       case "wake":
         return path?.wake()
       case "move":
@@ -144,6 +166,12 @@ class World {
     }
   }
 
+  /** How many relays the peer wants to be online on. */
+  needs(peer: number, path: OpenPeer["path"]): number {
+    if (!path.isAsleep) return 3
+    return this.dozing.has(peer) ? 1 : 0
+  }
+
   /** The faults end, and some minutes go by. */
   calm(): void {
     const { host } = this
@@ -158,20 +186,22 @@ class World {
     const tied = (peer: number) =>
       relays.filter((n) => host.slots(peer).some((slot) => slot.startsWith(`${relayAt(n).host} `)))
     for (const [peer, { path }] of this.open) {
-      if (path.isAsleep) continue
+      if (this.needs(peer, path) === 0) continue
       const possible = tied(peer).filter((n) => host.whereabouts.get(peer)?.has(n) === true)
-      expect(host.onlineOn(peer).length).toBeGreaterThanOrEqual(Math.min(3, possible.length))
+      expect(host.onlineOn(peer).length).toBeGreaterThanOrEqual(Math.min(this.needs(peer, path), possible.length))
     }
-    const awake = [...this.open].filter(([, { path }]) => !path.isAsleep).flatMap(([peer]) => tied(peer))
-    for (const n of host.connected) if (!this.home.has(n) && this.home.size >= 2) expect(awake).toContain(n)
+    const served = [...this.open].filter(([peer, { path }]) => this.needs(peer, path) > 0)
+    const theirs = served.flatMap(([peer]) => tied(peer))
+    for (const n of host.connected) if (!this.home.has(n) && this.home.size >= 2) expect(theirs).toContain(n)
     expect(host.connected.filter((n) => this.home.has(n)).length).toBeGreaterThanOrEqual(Math.min(2, this.home.size))
-    expect(host.connected.length).toBeLessThanOrEqual(2 + 3 * this.open.size)
+    const most = served.reduce((sum, [peer, { path }]) => sum + this.needs(peer, path), 2)
+    expect(host.connected.length).toBeLessThanOrEqual(most)
     // At rest, but for a look once a minute at relays on which a peer may appear.
     const { kept, left } = host.relays
     const before = [kept.length, left.length]
     host.pass(10 * minute)
     expect(kept.length - before[0]!).toBeLessThanOrEqual(10 * relays.length)
-    const isLooking = [...this.open].some(([peer, { path }]) => !path.isAsleep && host.onlineOn(peer).length < 3)
+    const isLooking = [...this.open].some(([peer, { path }]) => host.onlineOn(peer).length < this.needs(peer, path))
     if (!isLooking) expect([kept.length, left.length]).toEqual(before)
   }
 }

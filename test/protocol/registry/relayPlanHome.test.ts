@@ -20,7 +20,7 @@ const relay = (number: number, isHome: boolean, state: "connected" | "idle" | "a
 
 /** A peer that is online on these relays. */
 const peerOn = (relays: ReadonlyArray<RelayEntry>): PeerSlots => {
-  const peer = { isAsleep: false, slots: [] as Array<unknown> }
+  const peer = { isAsleep: false, needs: (desired: number) => desired, slots: [] as Array<unknown> }
   for (const entry of relays) {
     const slot = { peer, entry, status: "online", suspicion: new Suspicion() }
     peer.slots.push(slot)
