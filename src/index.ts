@@ -121,7 +121,13 @@ export { SessionError, SessionErrorReason } from "./services/SessionError.ts"
 export { ToxCryptoUnavailable } from "./services/ToxCryptoUnavailable.ts"
 
 // Settings
-export { type DirectNumbers, DirectSettings, directSettingsConfig, type PathPolicy } from "./services/DirectSettings.ts"
+export {
+  type DirectNumbers,
+  DirectSettings,
+  directSettingsConfig,
+  DirectSettingsInvalid,
+  type PathPolicy
+} from "./services/DirectSettings.ts"
 export {
   type NetCryptoNumbers,
   NetCryptoSettings,
@@ -136,9 +142,24 @@ export {
   registrySettingsConfig,
   RegistrySettingsInvalid
 } from "./services/RegistrySettings.ts"
-export { type RelayServerNumbers, RelayServerSettings } from "./services/RelayServerSettings.ts"
-export { type RelayNumbers, RelaySettings } from "./services/RelaySettings.ts"
-export { type SessionNumbers, SessionSettings } from "./services/SessionSettings.ts"
+export {
+  type RelayServerNumbers,
+  RelayServerSettings,
+  relayServerSettingsConfig,
+  RelayServerSettingsInvalid
+} from "./services/RelayServerSettings.ts"
+export {
+  type RelayNumbers,
+  RelaySettings,
+  relaySettingsConfig,
+  RelaySettingsInvalid
+} from "./services/RelaySettings.ts"
+export {
+  type SessionNumbers,
+  SessionSettings,
+  sessionSettingsConfig,
+  SessionSettingsInvalid
+} from "./services/SessionSettings.ts"
 
 // Layers that run anywhere
 export * as CausewayLive from "./layers/CausewayLive.ts"

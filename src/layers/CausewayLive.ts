@@ -14,12 +14,12 @@ import { isGreater, type PublicKey, toHex } from "../schema/Bytes.ts"
 import { instanceIdSize } from "../schema/LinkControl.ts"
 import { Causeway, type CausewayAddress, type ConnectOptions } from "../services/Causeway.ts"
 import { DirectLinks } from "../services/DirectLinks.ts"
-import { DirectSettings } from "../services/DirectSettings.ts"
+import { type DirectSettingsInvalid, validDirectSettings } from "../services/DirectSettings.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
 import { NetCrypto, type NetCryptoConnection } from "../services/NetCrypto.ts"
 import { NodeIsClient, NodeSettings } from "../services/NodeSettings.ts"
-import { SessionSettings } from "../services/SessionSettings.ts"
+import { type SessionSettingsInvalid, validSessionSettings } from "../services/SessionSettings.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { PeerHandle } from "./peerHandle.ts"
 import { PeerLinks } from "./peerLinks.ts"
@@ -37,16 +37,20 @@ interface Claimable {
   readonly sessions: PeerSessions
 }
 
-export const layer: Layer.Layer<Causeway, never, NetCrypto | Entropy | Identity> = Layer.effect(
+export const layer: Layer.Layer<
+  Causeway,
+  SessionSettingsInvalid | DirectSettingsInvalid,
+  NetCrypto | Entropy | Identity
+> = Layer.effect(
   Causeway,
   Effect.gen(function*() {
     const entropy = yield* Entropy
     const { identity } = yield* Identity
     const netCrypto = yield* NetCrypto
-    const numbers = yield* SessionSettings
+    const numbers = yield* validSessionSettings
     const isClient = (yield* NodeSettings).role === "client"
     const now = monotonicMillis(yield* Clock.Clock)
-    const directNumbers = yield* DirectSettings
+    const directNumbers = yield* validDirectSettings
     // Undefined: a node without direct links, which answers no announcement of them.
     const direct = Option.map(yield* Effect.serviceOption(DirectLinks), (links) => ({
       links,

@@ -21,7 +21,7 @@ import {
   type RegistryEvent,
   type RelayStatus
 } from "../services/ConnectionRegistry.ts"
-import { problemOf, RegistrySettings, RegistrySettingsInvalid } from "../services/RegistrySettings.ts"
+import { validRegistrySettings } from "../services/RegistrySettings.ts"
 import { RelayClient, type RelayState } from "../services/RelayClient.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 
@@ -37,9 +37,7 @@ interface Reader {
 export const layer = Layer.effect(
   ConnectionRegistry,
   Effect.gen(function*() {
-    const numbers = yield* RegistrySettings
-    const problem = problemOf(numbers)
-    if (problem !== undefined) return yield* new RegistrySettingsInvalid({ message: problem })
+    const numbers = yield* validRegistrySettings
     const client = yield* RelayClient
     const now = monotonicMillis(yield* Clock.Clock)
     // Released after the relays, so that their losses are reported before the stream ends.

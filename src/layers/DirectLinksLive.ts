@@ -16,7 +16,7 @@ import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import * as Reason from "../services/DirectError.ts"
 import { DirectError } from "../services/DirectError.ts"
 import { type DirectAttempt, type DirectLink, DirectLinks } from "../services/DirectLinks.ts"
-import { DirectSettings } from "../services/DirectSettings.ts"
+import { type DirectSettingsInvalid, validDirectSettings } from "../services/DirectSettings.ts"
 import { DirectTransport } from "../services/DirectTransport.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
@@ -44,17 +44,22 @@ const ended = new Reason.NotReached({ detail: "this node has ended" })
 
 type Announcement = Pick<DirectAttempt, "identityKey" | "attempt" | "announcedBy">
 
-/** Direct links until the layer's scope closes, which ends them all. Fails when the address cannot be bound. */
+/** Direct links until the layer's scope closes, which ends them all. Fails when the address cannot be bound, or a
+ * setting is out of its range. */
 export const layer = (
   options: DirectLinksOptions = {}
-): Layer.Layer<DirectLinks, TransportError, DirectTransport | Identity | ToxCrypto | Entropy> =>
+): Layer.Layer<
+  DirectLinks,
+  TransportError | DirectSettingsInvalid,
+  DirectTransport | Identity | ToxCrypto | Entropy
+> =>
   Layer.effect(
     DirectLinks,
     Effect.gen(function*() {
       const transport = yield* DirectTransport
       const crypto = yield* ToxCrypto
       const entropy = yield* Entropy
-      const numbers = yield* DirectSettings
+      const numbers = yield* validDirectSettings
       const { identity } = yield* Identity
       const now = monotonicMillis(yield* Clock.Clock)
       const rejections = new DirectRejections()

@@ -23,7 +23,7 @@ import { Identity } from "../services/Identity.ts"
 import { NetCrypto, type PeerAddress } from "../services/NetCrypto.ts"
 import { NetCryptoBridge } from "../services/NetCryptoBridge.ts"
 import * as Failure from "../services/NetCryptoError.ts"
-import { NetCryptoSettings, NetCryptoSettingsInvalid, problemOf } from "../services/NetCryptoSettings.ts"
+import { validNetCryptoSettings } from "../services/NetCryptoSettings.ts"
 import { NodeSettings } from "../services/NodeSettings.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
@@ -40,10 +40,8 @@ export const layer = Layer.effect(
     const crypto = yield* ToxCrypto
     const { fill } = yield* Entropy
     const { dht, identity } = yield* Identity
-    const numbers = yield* NetCryptoSettings
+    const numbers = yield* validNetCryptoSettings
     const isClient = (yield* NodeSettings).role === "client"
-    const problem = problemOf(numbers)
-    if (problem !== undefined) return yield* new NetCryptoSettingsInvalid({ message: problem })
     const now = monotonicMillis(yield* Clock.Clock)
     const jar = yield* Effect.acquireRelease(
       Effect.sync(() => new CookieJar(crypto, fill, numbers.cookieLifetime)),

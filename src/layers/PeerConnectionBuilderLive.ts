@@ -12,11 +12,11 @@ import * as Stream from "effect/Stream"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
 import { DirectLinks } from "../services/DirectLinks.ts"
-import { DirectSettings } from "../services/DirectSettings.ts"
+import { type DirectSettingsInvalid, validDirectSettings } from "../services/DirectSettings.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
 import { PeerConnectionBuilder } from "../services/PeerConnectionBuilder.ts"
-import { SessionSettings } from "../services/SessionSettings.ts"
+import { type SessionSettingsInvalid, validSessionSettings } from "../services/SessionSettings.ts"
 import { GroupWorker } from "./groupWorker.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 
@@ -36,15 +36,19 @@ interface Group {
 
 export const layer = (
   options: GroupOptions = {}
-): Layer.Layer<PeerConnectionBuilder, never, DirectLinks | Entropy | Identity> =>
+): Layer.Layer<
+  PeerConnectionBuilder,
+  SessionSettingsInvalid | DirectSettingsInvalid,
+  DirectLinks | Entropy | Identity
+> =>
   Layer.effect(
     PeerConnectionBuilder,
     Effect.gen(function*() {
       const entropy = yield* Entropy
       const { identity } = yield* Identity
       const links = yield* DirectLinks
-      const direct = yield* DirectSettings
-      const numbers = yield* SessionSettings
+      const direct = yield* validDirectSettings
+      const numbers = yield* validSessionSettings
       const now = monotonicMillis(yield* Clock.Clock)
       const layerScope = yield* Effect.scope
       const { sessions } = options

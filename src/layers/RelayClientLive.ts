@@ -11,21 +11,25 @@ import { formatHostPort, type RelayAddress } from "../schema/RelayAddress.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
 import { RelayClient, type RelayState } from "../services/RelayClient.ts"
-import { RelaySettings } from "../services/RelaySettings.ts"
+import { type RelaySettingsInvalid, validRelaySettings } from "../services/RelaySettings.ts"
 import { RelayTransport } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import * as relaySession from "./relaySession.ts"
 
 /** Connects with the DHT key pair of `Identity`. */
-export const layer: Layer.Layer<RelayClient, never, Entropy | Identity | RelayTransport | ToxCrypto> = Layer.effect(
+export const layer: Layer.Layer<
+  RelayClient,
+  RelaySettingsInvalid,
+  Entropy | Identity | RelayTransport | ToxCrypto
+> = Layer.effect(
   RelayClient,
   Effect.gen(function*() {
     const transport = yield* RelayTransport
     const crypto = yield* ToxCrypto
     const entropy = yield* Entropy
     const { dht } = yield* Identity
-    const numbers = yield* RelaySettings
+    const numbers = yield* validRelaySettings
     const tools: relaySession.RelaySessionTools = { transport, crypto, entropy, keys: dht, numbers }
 
     const run = Effect.fn("RelayClient.run")((

@@ -10,7 +10,7 @@ import { RelayServerAdmission } from "../protocol/relay-server/RelayServerAdmiss
 import { RelayServerCore, type RelayServerCoreOptions } from "../protocol/relay-server/RelayServerCore.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { RelayServer } from "../services/RelayServer.ts"
-import { RelayServerSettings } from "../services/RelayServerSettings.ts"
+import { type RelayServerSettingsInvalid, validRelayServerSettings } from "../services/RelayServerSettings.ts"
 import { RelayTransport, type TransportError } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
@@ -35,21 +35,21 @@ export interface RelayServerOptions {
  */
 export const layer = (
   options: RelayServerOptions
-): Layer.Layer<RelayServer, TransportError, RelayTransport | ToxCrypto | Entropy> =>
+): Layer.Layer<RelayServer, TransportError | RelayServerSettingsInvalid, RelayTransport | ToxCrypto | Entropy> =>
   layerWith(options, (core) => new RelayServerCore(core))
 
 /** `layer` around a core of the caller's: for relays that do not do as they should, in tests. */
 export const layerWith = (
   options: RelayServerOptions,
   makeCore: (options: RelayServerCoreOptions) => RelayServerCore
-): Layer.Layer<RelayServer, TransportError, RelayTransport | ToxCrypto | Entropy> =>
+): Layer.Layer<RelayServer, TransportError | RelayServerSettingsInvalid, RelayTransport | ToxCrypto | Entropy> =>
   Layer.effect(
     RelayServer,
     Effect.gen(function*() {
       const transport = yield* RelayTransport
       const crypto = yield* ToxCrypto
       const entropy = yield* Entropy
-      const limits = yield* RelayServerSettings
+      const limits = yield* validRelayServerSettings
       const clock = yield* Clock.Clock
       const now = monotonicMillis(clock)
 

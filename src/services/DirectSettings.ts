@@ -1,7 +1,8 @@
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
-import { variable } from "./settingsConfig.ts"
+import { checked, settingsConfig, valid, variable } from "./settingsConfig.ts"
+import { count, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Which links may carry the sessions with a peer. */
 export type PathPolicy =
@@ -81,42 +82,49 @@ export const DirectSettings = Context.Reference<DirectNumbers>("causeway/service
   defaultValue: () => defaults
 })
 
-type NumberName = { [K in keyof DirectNumbers]: DirectNumbers[K] extends number ? K : never }[keyof DirectNumbers]
+/** A setting of direct links is out of its range. The message says which, and what to use instead. */
+export class DirectSettingsInvalid extends Schema.TaggedError<DirectSettingsInvalid>()("DirectSettingsInvalid", {
+  message: Schema.String
+}) {}
 
-/** `directRetryMax` is `CAUSEWAY_DIRECT_RETRY_MAX`, `stallTimeout` is `CAUSEWAY_DIRECT_STALL_TIMEOUT`. */
-const directVariable = (name: keyof DirectNumbers): string => variable("DIRECT", name.replace(/^direct/, ""))
+const policies: ReadonlyArray<PathPolicy> = ["auto", "relayed", "direct"]
 
-/** A whole number; the longest time that a timer can wait is the most for all of them. */
-const number = (name: NumberName, minimum = 1, maximum = 2_147_483_647) =>
-  Config.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })), directVariable(name)).pipe(
-    Config.withDefault(defaults[name])
-  )
+/** What is wrong with these settings and what to do about it; undefined when they are in order. */
+export const problemOf = ({ policy, ...settings }: DirectNumbers): string | undefined => {
+  if (!policies.includes(policy)) return `policy is ${String(policy)}: use one of ${policies.join(", ")}`
+  return settingsProblem(settings, {
+    parallelism: { ...count, to: 64 },
+    handshakeTimeout: duration,
+    dialTimeout: duration,
+    attemptTimeout: duration,
+    lowerDialDelay: durationOrNone,
+    expectationLifetime: duration,
+    maxExpectations: count,
+    maxExpectationsPerPeer: count,
+    maxPendingHandshakes: count,
+    maxPendingPerAddress: count,
+    directRetryMin: duration,
+    directRetryMax: duration,
+    stallTimeout: duration,
+    idleProbeInterval: duration,
+    quietPeriod: durationOrNone,
+    wakeTimeout: duration,
+    warmRelay: "boolean",
+    allowPrivate: "boolean",
+    addressInterval: duration
+  })
+}
 
-const flag = (name: "warmRelay" | "allowPrivate") =>
-  Config.Boolean(directVariable(name)).pipe(Config.withDefault(defaults[name]))
+/** The settings of direct links, unless they cannot work. */
+export const validDirectSettings = valid(DirectSettings, problemOf, DirectSettingsInvalid)
 
-/** The same out of `CAUSEWAY_DIRECT_POLICY`, `CAUSEWAY_DIRECT_RETRY_MAX` (milliseconds) and so on, for those that are set. */
+const { policy: defaultPolicy, ...defaultNumbers } = defaults
+
+/**
+ * The same out of `CAUSEWAY_DIRECT_POLICY`, `CAUSEWAY_DIRECT_RETRY_MAX` (milliseconds) and so on, for those that are set. What the layer would
+ * refuse is a `ConfigError`.
+ */
 export const directSettingsConfig: Config.Config<DirectNumbers> = Config.all({
-  policy: Config.Literals(["auto", "relayed", "direct"], directVariable("policy")).pipe(
-    Config.withDefault(defaults.policy)
-  ),
-  parallelism: number("parallelism", 1, 64),
-  handshakeTimeout: number("handshakeTimeout"),
-  dialTimeout: number("dialTimeout"),
-  attemptTimeout: number("attemptTimeout"),
-  lowerDialDelay: number("lowerDialDelay", 0),
-  expectationLifetime: number("expectationLifetime"),
-  maxExpectations: number("maxExpectations"),
-  maxExpectationsPerPeer: number("maxExpectationsPerPeer"),
-  maxPendingHandshakes: number("maxPendingHandshakes"),
-  maxPendingPerAddress: number("maxPendingPerAddress"),
-  directRetryMin: number("directRetryMin"),
-  directRetryMax: number("directRetryMax"),
-  stallTimeout: number("stallTimeout"),
-  idleProbeInterval: number("idleProbeInterval"),
-  quietPeriod: number("quietPeriod", 0),
-  wakeTimeout: number("wakeTimeout"),
-  warmRelay: flag("warmRelay"),
-  allowPrivate: flag("allowPrivate"),
-  addressInterval: number("addressInterval")
-})
+  policy: Config.Literals(policies, variable("DIRECT", "policy")).pipe(Config.withDefault(defaultPolicy)),
+  numbers: settingsConfig("DIRECT", defaultNumbers)
+}).pipe(Config.map(({ numbers, policy }) => ({ policy, ...numbers })), checked(problemOf))

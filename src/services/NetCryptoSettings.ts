@@ -1,7 +1,7 @@
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
-import { checked, variable } from "./settingsConfig.ts"
+import { checked, settingsConfig, valid } from "./settingsConfig.ts"
 import { count, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Numbers of net_crypto. Durations are milliseconds, sizes bytes. */
@@ -99,28 +99,13 @@ export const problemOf = (settings: NetCryptoNumbers): string | undefined => {
   return undefined
 }
 
-const number = (name: keyof NetCryptoNumbers) =>
-  Config.Number(variable("NET_CRYPTO", name)).pipe(Config.withDefault(defaults[name]))
+/** The settings of net_crypto, unless they cannot work. */
+export const validNetCryptoSettings = valid(NetCryptoSettings, problemOf, NetCryptoSettingsInvalid)
 
 /**
  * The same out of `CAUSEWAY_NET_CRYPTO_SEND_BUFFER` (bytes), `CAUSEWAY_NET_CRYPTO_STALL_TIMEOUT` (milliseconds) and so on, for those that are set.
  * What the layer would refuse is a `ConfigError`.
  */
-export const netCryptoSettingsConfig: Config.Config<NetCryptoNumbers> = Config.all({
-  handshakeInterval: number("handshakeInterval"),
-  handshakeTries: number("handshakeTries"),
-  cookieLifetime: number("cookieLifetime"),
-  connectionTimeout: number("connectionTimeout"),
-  requestInterval: number("requestInterval"),
-  stallTimeout: number("stallTimeout"),
-  sendBuffer: number("sendBuffer"),
-  receiveBuffer: number("receiveBuffer"),
-  receiveBufferTotal: number("receiveBufferTotal"),
-  maxInFlight: number("maxInFlight"),
-  ackBytes: number("ackBytes"),
-  ackDelay: number("ackDelay"),
-  parkGrace: number("parkGrace"),
-  wakeTimeout: number("wakeTimeout"),
-  handshakesPerRelay: number("handshakesPerRelay"),
-  handshakesPerSource: number("handshakesPerSource")
-}).pipe(checked(problemOf))
+export const netCryptoSettingsConfig: Config.Config<NetCryptoNumbers> = settingsConfig("NET_CRYPTO", defaults).pipe(
+  checked(problemOf)
+)

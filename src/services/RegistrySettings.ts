@@ -1,7 +1,7 @@
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
-import { checked, variable } from "./settingsConfig.ts"
+import { checked, settingsConfig, valid } from "./settingsConfig.ts"
 import { count, countOrNone, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Numbers of the connection registry. Durations are milliseconds. */
@@ -90,23 +90,13 @@ export const problemOf = (settings: RegistryNumbers): string | undefined => {
   })
 }
 
-const number = (name: Exclude<keyof RegistryNumbers, "allowPrivate">) =>
-  Config.Number(variable("REGISTRY", name)).pipe(Config.withDefault(defaults[name]))
+/** The registry's settings, unless they cannot work. */
+export const validRegistrySettings = valid(RegistrySettings, problemOf, RegistrySettingsInvalid)
 
 /**
  * The same out of `CAUSEWAY_REGISTRY_MAX_RELAYS`, `CAUSEWAY_REGISTRY_BLOCKED_TIMEOUT` (milliseconds) and so on, for those that are set.
  * What the layer would refuse is a `ConfigError`.
  */
-export const registrySettingsConfig: Config.Config<RegistryNumbers> = Config.all({
-  desiredRelays: number("desiredRelays"),
-  maxRelays: number("maxRelays"),
-  maxKnownRelays: number("maxKnownRelays"),
-  trialsAtOnce: number("trialsAtOnce"),
-  trialsPerMinute: number("trialsPerMinute"),
-  allowPrivate: Config.Boolean(variable("REGISTRY", "allowPrivate")).pipe(Config.withDefault(defaults.allowPrivate)),
-  blockedTimeout: number("blockedTimeout"),
-  minimumRelays: number("minimumRelays"),
-  minimumOnlyFor: number("minimumOnlyFor"),
-  onionRelays: number("onionRelays"),
-  announceTimeout: number("announceTimeout")
-}).pipe(checked(problemOf))
+export const registrySettingsConfig: Config.Config<RegistryNumbers> = settingsConfig("REGISTRY", defaults).pipe(
+  checked(problemOf)
+)

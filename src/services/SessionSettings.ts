@@ -1,4 +1,8 @@
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Schema from "effect/Schema"
+import { checked, settingsConfig, valid } from "./settingsConfig.ts"
+import { count, countOrNone, duration, durationOrNone, settingsProblem } from "./settingsProblem.ts"
 
 /** Numbers of sessions. Durations are milliseconds, sizes bytes. */
 export interface SessionNumbers {
@@ -40,25 +44,74 @@ export interface SessionNumbers {
   readonly drainTimeout: number
 }
 
+const defaults: SessionNumbers = {
+  helloTimeout: 5_000,
+  resumeTimeout: 120_000,
+  redialPause: 250,
+  maxRedialPause: 5_000,
+  claimTimeout: 10_000,
+  initialWindow: 64 * 1024,
+  maxWindow: 16 * 1024 * 1024,
+  windowBudget: 64 * 1024 * 1024,
+  creditStep: 64 * 1024,
+  creditInterval: 20,
+  sendBuffer: 256 * 1024,
+  maxFramePayload: 16 * 1024,
+  maxFrameSize: 1024 * 1024,
+  maxDatagramSize: 1_200,
+  replyBacklog: 64 * 1024,
+  maxIncomingSessions: 1_024,
+  drainTimeout: 1_000
+}
+
 /** Settings of sessions; the defaults are the design's. */
 export const SessionSettings = Context.Reference<SessionNumbers>("causeway/services/SessionSettings", {
-  defaultValue: () => ({
-    helloTimeout: 5_000,
-    resumeTimeout: 120_000,
-    redialPause: 250,
-    maxRedialPause: 5_000,
-    claimTimeout: 10_000,
-    initialWindow: 64 * 1024,
-    maxWindow: 16 * 1024 * 1024,
-    windowBudget: 64 * 1024 * 1024,
-    creditStep: 64 * 1024,
-    creditInterval: 20,
-    sendBuffer: 256 * 1024,
-    maxFramePayload: 16 * 1024,
-    maxFrameSize: 1024 * 1024,
-    maxDatagramSize: 1_200,
-    replyBacklog: 64 * 1024,
-    maxIncomingSessions: 1_024,
-    drainTimeout: 1_000
-  })
+  defaultValue: () => defaults
 })
+
+/** A setting of sessions is out of its range, or two contradict each other. The message says which, and what to use instead. */
+export class SessionSettingsInvalid extends Schema.TaggedError<SessionSettingsInvalid>()("SessionSettingsInvalid", {
+  message: Schema.String
+}) {}
+
+/** What credit can tell of. Bytes. */
+const largestWindow = 0xffff_ffff
+/** Four times this, and the header, is the largest frame that a peer takes by default. Bytes. */
+const largestPayload = 256 * 1024 - 16
+/** Control frames with their texts fit. Bytes. */
+const smallestFrame = 4 * 1024
+/** Bytes of a frame before a datagram. */
+const datagramHeader = 9
+
+/** What is wrong with these settings and what to do about it; undefined when they are in order. */
+export const problemOf = (settings: SessionNumbers): string | undefined =>
+  settingsProblem(settings, {
+    helloTimeout: duration,
+    resumeTimeout: duration,
+    redialPause: duration,
+    maxRedialPause: { ...duration, from: settings.redialPause },
+    claimTimeout: duration,
+    initialWindow: { ...count, to: largestWindow },
+    maxWindow: { ...count, to: largestWindow },
+    windowBudget: countOrNone,
+    creditStep: count,
+    creditInterval: duration,
+    sendBuffer: count,
+    maxFramePayload: { ...count, to: largestPayload },
+    maxFrameSize: { ...count, from: smallestFrame },
+    maxDatagramSize: { ...countOrNone, to: settings.maxFrameSize - datagramHeader },
+    replyBacklog: count,
+    maxIncomingSessions: countOrNone,
+    drainTimeout: durationOrNone
+  })
+
+/** The settings of sessions, unless they cannot work. */
+export const validSessionSettings = valid(SessionSettings, problemOf, SessionSettingsInvalid)
+
+/**
+ * The same out of `CAUSEWAY_SESSION_MAX_WINDOW` (bytes), `CAUSEWAY_SESSION_RESUME_TIMEOUT` (milliseconds) and so on, for those that are set.
+ * What the layer would refuse is a `ConfigError`.
+ */
+export const sessionSettingsConfig: Config.Config<SessionNumbers> = settingsConfig("SESSION", defaults).pipe(
+  checked(problemOf)
+)

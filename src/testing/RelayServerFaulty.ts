@@ -11,6 +11,7 @@ import * as RelayServerLive from "../layers/RelayServerLive.ts"
 import { toHex } from "../schema/Bytes.ts"
 import { Entropy } from "../services/Entropy.ts"
 import type { RelayServer } from "../services/RelayServer.ts"
+import type { RelayServerSettingsInvalid } from "../services/RelayServerSettings.ts"
 import type { RelayTransport, TransportError } from "../services/RelayTransport.ts"
 import type { ToxCrypto } from "../services/ToxCrypto.ts"
 import { FaultyRelayCore } from "./faultyRelayCore.ts"
@@ -20,7 +21,11 @@ import { RelayFaults } from "./RelayFaults.ts"
 /** A relay and its faults; without any it behaves as `RelayServerLive.layer`. Build it once per relay (`Layer.fresh`). */
 export const layer = (
   options: RelayServerLive.RelayServerOptions
-): Layer.Layer<RelayServer | RelayFaults, TransportError, RelayTransport | ToxCrypto | Entropy> =>
+): Layer.Layer<
+  RelayServer | RelayFaults,
+  TransportError | RelayServerSettingsInvalid,
+  RelayTransport | ToxCrypto | Entropy
+> =>
   Layer.unwrap(Effect.gen(function*() {
     const { fraction } = yield* Entropy
     const now = monotonicMillis(yield* Clock.Clock)

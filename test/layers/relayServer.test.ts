@@ -451,6 +451,6 @@ describe("RelayServerLive", () => {
       const { address } = yield* RelayServer
       const second = RelayServerLive.layer({ ...address, keyPair: keyPairFrom(0x31) })
       const error = yield* Effect.flip(Effect.scoped(Layer.build(second)))
-      assert.strictEqual(error.kind, "InUse")
+      assert.deepStrictEqual([error._tag, "kind" in error && error.kind], ["TransportError", "InUse"])
     }).pipe(Effect.provide(testLayer())))
 })

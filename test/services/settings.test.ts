@@ -1,8 +1,13 @@
 /** Settings that cannot work are refused with a message that says which, and what would. */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
+import * as Direct from "../../src/services/DirectSettings.ts"
 import * as NetCrypto from "../../src/services/NetCryptoSettings.ts"
 import * as Registry from "../../src/services/RegistrySettings.ts"
+import * as RelayServer from "../../src/services/RelayServerSettings.ts"
+import * as Relay from "../../src/services/RelaySettings.ts"
+import * as Session from "../../src/services/SessionSettings.ts"
 import { settingsProblem } from "../../src/services/settingsProblem.ts"
 
 const registry = Context.get(Context.empty(), Registry.RegistrySettings)
@@ -10,7 +15,75 @@ const netCrypto = Context.get(Context.empty(), NetCrypto.NetCryptoSettings)
 /** What no number may be. */
 const never = [-1, Number.NaN, -Infinity, undefined, null, "3"]
 
+interface Group {
+  readonly name: string
+  readonly defaults: Readonly<Record<string, unknown>>
+  readonly problemOf: (settings: never) => string | undefined
+}
+
+/** Groups of which each setting is judged by itself. */
+const groups: ReadonlyArray<Group> = [
+  { name: "sessions", defaults: { ...Session.SessionSettings.defaultValue() }, problemOf: Session.problemOf },
+  { name: "direct links", defaults: { ...Direct.DirectSettings.defaultValue() }, problemOf: Direct.problemOf },
+  { name: "the relay client", defaults: { ...Relay.RelaySettings.defaultValue() }, problemOf: Relay.problemOf },
+  { name: "a relay", defaults: { ...RelayServer.RelayServerSettings.defaultValue() }, problemOf: RelayServer.problemOf }
+]
+const settingsOfGroups = groups.flatMap((group) =>
+  Object.keys(group.defaults).map((name) => ({ ...group, group: group.name, name }))
+)
+
 describe("settings", () => {
+  it.each(settingsOfGroups)("$group: $name is checked, and named", ({ defaults, name, problemOf }) => {
+    const judge = (value: unknown) => problemOf({ ...defaults, [name]: value } as never)
+    expect(judge(defaults[name])).toBeUndefined()
+    const isNumber = typeof defaults[name] !== "boolean" && name !== "policy"
+    // A relay has no limit on a client's bytes unless it is given one.
+    for (
+      const value of isNumber
+        ? never.filter((value) => (value ?? undefined) !== defaults[name])
+        : ["yes", 1, undefined]
+    ) {
+      expect(judge(value)).toMatch(new RegExp(`^${name} is ${value}: use `))
+    }
+    if (isNumber) expect(judge(Infinity)).toContain(`${name} is Infinity: use `)
+  })
+
+  it.each([
+    ["sessions", "sendBuffer", 0],
+    ["sessions", "maxFramePayload", 262_129],
+    ["sessions", "maxFrameSize", 4_095],
+    ["sessions", "maxDatagramSize", 1024 * 1024 - 8],
+    ["sessions", "maxRedialPause", 249],
+    ["sessions", "maxIncomingSessions", 1.5],
+    ["direct links", "parallelism", 65],
+    ["direct links", "stallTimeout", 0],
+    ["the relay client", "markWindow", 4_095],
+    ["the relay client", "reconnectMax", 249],
+    ["a relay", "bytesPerSecond", 0],
+    ["a relay", "pendingTotal", 0]
+  ])("%s with %s %d are refused", (group, name, value) => {
+    const { defaults, problemOf } = groups.find((each) => each.name === group)!
+    expect(problemOf({ ...defaults, [name]: value } as never)).toContain(`${name} is ${value}: use `)
+  })
+
+  it("the largest frames of bytes are taken by a peer with the default settings", () => {
+    const { maxFrameSize } = Session.SessionSettings.defaultValue()
+    const problem = Session.problemOf({ ...Session.SessionSettings.defaultValue(), maxFramePayload: 1024 * 1024 })
+    const [, largest] = /from 1 to (\d+)/.exec(problem ?? "") ?? []
+    expect(4 * Number(largest) + 9).toBeLessThanOrEqual(maxFrameSize)
+  })
+
+  it("layers are given what works, or a typed error", async () => {
+    const broken = { ...Session.SessionSettings.defaultValue(), sendBuffer: 0 }
+    const settings = Effect.provideService(Session.validSessionSettings, Session.SessionSettings, broken)
+    const error = await Effect.runPromise(Effect.flip(settings))
+    expect([error._tag, error.message]).toEqual([
+      "SessionSettingsInvalid",
+      "sendBuffer is 0: use a whole number of at least 1"
+    ])
+    expect(await Effect.runPromise(Direct.validDirectSettings)).toEqual(Direct.DirectSettings.defaultValue())
+  })
+
   it("T14: the defaults are in order", () => {
     expect([Registry.problemOf(registry), NetCrypto.problemOf(netCrypto)]).toEqual([undefined, undefined])
   })

@@ -1,4 +1,4 @@
-/** Settings of the registry and of net_crypto out of the configuration: every one of them, and only those with which the layers work. */
+/** Settings out of the configuration: every one of them, and only those with which the layers work. */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -6,6 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { NetCryptoSettings, netCryptoSettingsConfig } from "../../src/services/NetCryptoSettings.ts"
 import { RegistrySettings, registrySettingsConfig } from "../../src/services/RegistrySettings.ts"
+import { RelayServerSettings, relayServerSettingsConfig } from "../../src/services/RelayServerSettings.ts"
+import { RelaySettings, relaySettingsConfig } from "../../src/services/RelaySettings.ts"
+import { SessionSettings, sessionSettingsConfig } from "../../src/services/SessionSettings.ts"
 
 type Env = Record<string, string>
 
@@ -55,6 +58,33 @@ describe("settings out of the configuration", () => {
           [name]: 1_500
         })
       }
+    }))
+
+  it.effect("reach every setting of sessions, of the relay client and of a relay", () =>
+    Effect.gen(function*() {
+      const reach = Effect.fnUntraced(function*<Settings extends object>(
+        group: string,
+        defaults: Settings,
+        config: Config.Config<Settings>
+      ) {
+        assert.deepStrictEqual(yield* read(config, {}), defaults)
+        for (const [name, value] of Object.entries(defaults)) {
+          const words = name.split(/(?=[A-Z])/).join("_").toUpperCase()
+          const other = typeof value === "boolean" ? !value : (value ?? 1_000) + 1
+          assert.deepStrictEqual(yield* read(config, { [`CAUSEWAY_${group}_${words}`]: String(other) }), {
+            ...defaults,
+            [name]: other
+          })
+        }
+        const [name = ""] = Object.keys(defaults)
+        const problem = yield* refused(config, {
+          [`CAUSEWAY_${group}_${name.split(/(?=[A-Z])/).join("_").toUpperCase()}`]: "0"
+        })
+        assert.include(problem.message, `${name} is 0: use`)
+      })
+      yield* reach("SESSION", SessionSettings.defaultValue(), sessionSettingsConfig)
+      yield* reach("RELAY", RelaySettings.defaultValue(), relaySettingsConfig)
+      yield* reach("RELAY_SERVER", RelayServerSettings.defaultValue(), relayServerSettingsConfig)
     }))
 
   it.effect.each([

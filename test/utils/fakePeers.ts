@@ -49,7 +49,7 @@ export const relation = Effect.gen(function*() {
     const offer: SessionOffer = {
       name,
       bytes: Effect.gen(function*() {
-        const { a, b } = yield* Scope.provide(openSession(), scope)
+        const { a, b } = yield* Scope.provide(Effect.orDie(openSession()), scope)
         yield* owned(b.session)
         yield* Deferred.succeed(answer, a.session)
         return b.session

@@ -88,7 +88,8 @@ export const start = Effect.fnUntraced(function*(
     Layer.provide(options.direct?.(machine) ?? Layer.empty),
     Layer.provide(Layer.succeed(SessionSettings, numbers)),
     Layer.provide(Layer.succeed(DirectSettings, options.directNumbers)),
-    Layer.fresh
+    Layer.fresh,
+    Layer.orDie
   ))
   const causeway = Context.get(built, Causeway)
   // Everything with peers; they are left at the same time.
