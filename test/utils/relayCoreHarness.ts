@@ -3,28 +3,13 @@ import type { KeyPair } from "../../src/protocol/crypto/Crypto.ts"
 import { RelayServerAdmission } from "../../src/protocol/relay-server/RelayServerAdmission.ts"
 import type { RelayServerClient, RelayServerConnection } from "../../src/protocol/relay-server/RelayServerClient.ts"
 import { RelayServerCore } from "../../src/protocol/relay-server/RelayServerCore.ts"
+import { type RelayServerNumbers, RelayServerSettings } from "../../src/services/RelayServerSettings.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { keyPairFrom, plainCrypto } from "./plainCrypto.ts"
 import { packets, RelayTestSession } from "./RelayTestSession.ts"
 
-export const limits = {
-  confirmTimeout: 10_000,
-  pingInterval: 30_000,
-  pingTimeout: 10_000,
-  frameTimeout: 30_000,
-  clientQueueBytes: 64 * 1024,
-  clientControlFrames: 256,
-  blockedTimeout: 5_000,
-  pendingPerAddress: 16,
-  pendingTotal: 1_024,
-  acceptsPerAddress: 10,
-  handshakesPerSecond: 1_000,
-  routingPerSecond: 200,
-  oobPerSecond: 100,
-  bytesPerSecond: undefined as number | undefined,
-  loginsPerMinute: 5,
-  limitLoopback: true
-}
+/** The limits hold for everybody: all clients of a test come from one machine. */
+export const limits: RelayServerNumbers = { ...RelayServerSettings.defaultValue(), limitLoopback: true }
 
 export const relayKeys = keyPairFrom(0x01)
 
