@@ -1,14 +1,18 @@
 /** The phases of a node with real relays on the network inside the process. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as TestClock from "effect/testing/TestClock"
 import * as NodePhaseLive from "../../src/layers/NodePhaseLive.ts"
 import { NodePhase, type Phase, phaseOf, phasesBetween } from "../../src/services/NodePhase.ts"
+import { NodeSettings } from "../../src/services/NodeSettings.ts"
 import type { RelayState } from "../../src/services/RelayClient.ts"
 import { RelayClosed, RelayDialFailed, RelayError } from "../../src/services/RelayError.ts"
+import { RelayTransport } from "../../src/services/RelayTransport.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
 import { phaseNode } from "../utils/phaseNode.ts"
@@ -174,6 +178,31 @@ describe("a node", () => {
       assert.strictEqual(a.out.open, 0)
       yield* TestClock.adjust(0)
       assert.strictEqual(phases.at(-1), "Terminated")
+    }).pipe(provide))
+
+  it.effect("M05: cuts everything after goodbyeTimeout, although a part of it has not ended by then", () =>
+    Effect.gen(function*() {
+      const network = yield* MemoryNetwork
+      const over = Latch.makeUnsafe(false)
+      const slow = Layer.effectDiscard(Effect.gen(function*() {
+        yield* Effect.flatMap(RelayTransport, (transport) => transport.listen({ host: "node-1", port: 7 }))
+        yield* Effect.addFinalizer(() => over.await)
+      }))
+      const node = NodePhaseLive.layer(slow).pipe(
+        Layer.provide(Layer.succeed(RelayTransport, network.transport("node-1"))),
+        Layer.provide(Layer.succeed(NodeSettings, { role: "full", goodbyeTimeout: 2_000 }))
+      )
+      yield* Effect.gen(function*() {
+        const { phase, terminate } = yield* NodePhase
+        const ending = yield* Effect.forkDetach(terminate, { startImmediately: true })
+        yield* TestClock.adjust(1_999)
+        assert.deepStrictEqual([yield* phase, network.listeners().length], ["Disconnected", 1])
+        yield* TestClock.adjust(1)
+        assert.deepStrictEqual([yield* phase, network.listeners().length], ["Terminated", 0])
+        assert.isUndefined(ending.pollUnsafe())
+        over.openUnsafe()
+        yield* Fiber.join(ending)
+      }).pipe(Effect.ensuring(Effect.sync(() => over.openUnsafe())), Effect.provide(node))
     }).pipe(provide))
 
   it.effect("M05: can be terminated by one of its own fibers", () =>

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -100,6 +101,9 @@ describe("nodeGate", () => {
       yield* Effect.forkScoped(call, { startImmediately: true })
       yield* TestClock.adjust(1_000)
       assert.deepStrictEqual(served, ["plain", "secured"])
+      const denied = yield* Effect.forkScoped(Effect.flip(them[1].connect({ host: "us", port: 2 }, secret)))
+      yield* TestClock.adjust(1_000)
+      assert.strictEqual((yield* Fiber.join(denied)).kind, "Denied")
       assert.isAbove(connections().filter(({ server }) => server.host === "us").length, 1)
       const late: ReadonlyArray<Effect.Effect<unknown, TransportError, Scope.Scope>> = [
         relayed.connect(endpoint),
@@ -121,6 +125,25 @@ describe("nodeGate", () => {
       yield* TestClock.adjust(0)
       assert.strictEqual(ended.length, streams.length)
       yield* gate.cut
+    }).pipe(Effect.provide(network)))
+
+  it.effect("M05: shut, it serves nobody whose handshake was under way", () =>
+    Effect.gen(function*() {
+      const us = yield* Effect.map(machine("us"), (context) => Context.get(context, DirectTransport))
+      const them = yield* Effect.map(machine("them"), (context) => Context.get(context, DirectTransport))
+      const gate = nodeGate.make(() => {})
+      const listener = yield* gate.directTransport(us).listen(endpoint, (identity) => {
+        // Once the caller has been given its key.
+        gate.shut()
+        return pskOf(identity)
+      })
+      let served = 0
+      const serving = listener.serve(() => Effect.andThen(Effect.sync(() => served++), Effect.never))
+      yield* Effect.forkScoped(serving, { startImmediately: true })
+      yield* Effect.forkScoped(Effect.exit(them.connect(endpoint, secret)), { startImmediately: true })
+      yield* TestClock.adjust(1_000)
+      assert.deepStrictEqual([served, gate.direct().open], [0, 0])
+      assert.strictEqual(gate.shut(), false)
     }).pipe(Effect.provide(network)))
 })
 
