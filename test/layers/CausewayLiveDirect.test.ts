@@ -21,6 +21,8 @@ interface Options {
   readonly b?: Partial<DirectNumbers>
   readonly isOpen?: boolean
   readonly auto?: boolean
+  /** Called before there are any nodes. */
+  readonly prepare?: (direct: FakeDirectLinks, network: FakeNetwork) => void
 }
 
 /** Two nodes of which `a` has called the other. */
@@ -29,6 +31,7 @@ const directPair = Effect.fnUntraced(function*(options: Options = {}) {
   network.record = true
   const direct = new FakeDirectLinks()
   direct.isOpen = options.isOpen ?? true
+  options.prepare?.(direct, network)
   const [a, b] = yield* Effect.all([
     causewayOf(network, "a", {}, 0, { fake: direct, numbers: options.a ?? {} }),
     causewayOf(network, "b", {}, 0, { fake: direct, numbers: options.b ?? {} })
@@ -86,6 +89,26 @@ describe("a direct link", () => {
       assert.strictEqual(direct.links.length, 1)
     }))
 
+  it.effect("M09, M10: each side expects the call before it speaks of the attempt, and dials where the other one listens", () =>
+    Effect.gen(function*() {
+      const [atA, atB] = [endpoint, { ...endpoint, port: 5_000 }]
+      const expected: Array<unknown> = []
+      const { direct } = yield* directPair({
+        prepare: (direct, network) => {
+          direct.endpoints.a.push(atA)
+          direct.endpoints.b.push(atB)
+          direct.onExpect = (side, { announcedBy, attempt }) =>
+            expected.push([side, announcedBy, attempt, controls(network.live?.[side])])
+        }
+      })
+      const attempt = direct.met[0]?.attempt.attempt
+      assert.deepStrictEqual(expected, [["b", "us", attempt, ["LinkHello"]], ["a", "peer", attempt, ["LinkHello"]]])
+      assert.deepStrictEqual(direct.met.map(({ attempt, side }) => [side, attempt.endpoints]), [
+        ["a", [atB]],
+        ["b", [atA]]
+      ])
+    }))
+
   it.effect("carries the sessions in both directions; Peer.link and Peer.links tell", () =>
     Effect.gen(function*() {
       const { a, b, direct, far, near, network } = yield* withSession({ isOpen: false })
@@ -138,7 +161,7 @@ describe("a direct link", () => {
       ["goes silent", (direct: FakeDirectLinks) => direct.freeze()]
     ] as const
   ) {
-    it.effect(`T30: when it ${what}, the relays wake and the sessions go on there, whole`, () =>
+    it.effect(`T30: direct path dies: when it ${what}, the relays wake and the sessions go on there, whole`, () =>
       Effect.gen(function*() {
         const { a, b, direct, far, near, network } = yield* withSession()
         yield* TestClock.adjust(10_000)
@@ -284,10 +307,12 @@ describe("announcements", () => {
       forged[31] = (forged[31] ?? 0) ^ 1
       const other = attempt.slice()
       other[0] = (other[0] ?? 0) ^ 1
-      live?.a.trySend(ConnectResponse.encode(ConnectResponse.make({ attempt, endpoints, token: forged })))
-      live?.a.trySend(ConnectResponse.encode(ConnectResponse.make({ attempt: other, endpoints, token })))
-      yield* rest
-      assert.strictEqual(direct.met.length, 0)
+      // One at a time: the latest one counts.
+      for (const bad of [{ attempt, token: forged }, { attempt: other, token }]) {
+        live?.a.trySend(ConnectResponse.encode(ConnectResponse.make({ ...bad, endpoints })))
+        yield* rest
+        assert.strictEqual(direct.met.length, 0)
+      }
       live?.a.trySend(ConnectResponse.encode(ConnectResponse.make({ attempt, endpoints, token })))
       yield* rest
       assert.strictEqual(direct.met.length, 1)

@@ -14,6 +14,8 @@ import type { DirectStream, DirectStreamHandlers } from "../../src/services/Dire
 import { TransportError } from "../../src/services/RelayTransport.ts"
 import { greaterKey, lesserKey } from "./FakeNetCrypto.ts"
 
+type Announcement = Parameters<DirectLinks["Service"]["expect"]>[0]
+
 class FakeStream implements DirectStream {
   readonly remote: IpEndpoint = { host: "192.0.2.1", port: 1 }
   readonly keyExchange = "none"
@@ -80,6 +82,8 @@ export class FakeDirectLinks {
   readonly endpoints: { a: Array<IpEndpoint>; b: Array<IpEndpoint> } = { a: [], b: [] }
   /** Every attempt that a node has met, in order. */
   readonly met: Array<{ readonly side: "a" | "b"; readonly attempt: DirectAttempt }> = []
+  /** Called when a node begins to expect a call. */
+  onExpect: (side: "a" | "b", announcement: Announcement) => void = () => {}
   /** Streams of each link. */
   streams = 2
   /** Links that were made, the latest last. */
@@ -104,7 +108,7 @@ export class FakeDirectLinks {
     const unused = Effect.die(new Error("not part of this fake"))
     return {
       endpoints: Effect.sync(() => [...this.endpoints[side]]),
-      expect: () => Effect.void,
+      expect: (announcement) => Effect.sync(() => this.onExpect(side, announcement)),
       meet: (attempt) => this.#meet(side, attempt),
       dial: () => unused,
       accept: () => unused,
