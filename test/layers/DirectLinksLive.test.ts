@@ -23,6 +23,7 @@ import {
 } from "../utils/directNodes.ts"
 
 const attempt = new Uint8Array(16).fill(7)
+const other = new Uint8Array(16).fill(8)
 const openConnections = Effect.map(MemoryNetwork, (network) => network.connections().length)
 
 /** Both have the same streams: what one writes on a stream comes out at the other's stream of the same number, both ways. */
@@ -65,6 +66,27 @@ describe("DirectLinksLive: announced attempts", () => {
       assert.deepStrictEqual([mine.roles, theirs.roles], [["accepted"], ["dialled"]])
       yield* assertJoined(mine, theirs)
     })))
+
+  for (const dialler of ["greater", "lower"] as const) {
+    it.effect(`M15: the ${dialler} tries all endpoints of the other until one leads to it`, () =>
+      inNetwork(Effect.gen(function*() {
+        const network = yield* MemoryNetwork
+        const { greater, lower } = yield* pair()
+        const silent = { host: "10.0.0.77", port: 1 }
+        network.conditions(silent, { frozen: true })
+        const wrong = [silent, { host: "10.0.0.66", port: 1 }]
+        const fibers = yield* meetBoth(greater, lower, attempt, {
+          ofLower: dialler === "greater" ? [...wrong, lower.endpoint] : wrong,
+          ofGreater: dialler === "lower" ? [...wrong, greater.endpoint] : wrong
+        })
+        // The lower begins after 3 s, and one that does not answer is waited for a quarter of a second.
+        for (let passed = 0; passed < 4_000; passed += 100) yield* TestClock.adjust(100)
+        assert.strictEqual(fibers.greater.pollUnsafe()?._tag, "Success")
+        const { roles } = yield* Fiber.join(fibers.greater)
+        assert.deepStrictEqual(roles, [dialler === "greater" ? "dialled" : "accepted"])
+        yield* Fiber.join(fibers.lower)
+      })))
+  }
 
   it.effect("I17: a lower identity that does not listen itself dials at once", () =>
     inNetwork(Effect.gen(function*() {
@@ -317,6 +339,49 @@ describe("DirectLinksLive: endings", () => {
       assert.strictEqual(yield* openConnections, 0)
     })))
 
+  it.effect("hostile endpoint lists: nothing is dialled that the rules refuse, and the application's own endpoints are", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* pair({ lower: { numbers: { allowPrivate: false } } })
+      const at = (host: string, port = 1) => ({ host, port })
+      const hostile = [
+        "127.0.0.1",
+        "127.8.9.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "ff02::1",
+        "10.0.0.66"
+      ].map((host) => at(host))
+      const dialled = Effect.fnUntraced(function*(
+        node: DirectNode,
+        peer: DirectNode,
+        endpoints: ReadonlyArray<{ host: string; port: number }>,
+        known: ReadonlyArray<{ host: string; port: number }>
+      ) {
+        const meeting = yield* node.links.meet({
+          identityKey: peer.key,
+          attempt,
+          endpoints,
+          known,
+          announcedBy: "us"
+        }).pipe(Effect.flip, Effect.forkScoped({ startImmediately: true }))
+        yield* TestClock.adjust(60_000)
+        return Array.from((yield* Fiber.join(meeting)).message.matchAll(/(\S+:\d+) Refused/g), ([, where]) => where)
+      })
+      assert.deepStrictEqual(
+        yield* dialled(lower, greater, [...hostile, at("93.184.216.34", 0), at("93.184.216.34")], [at("10.0.0.67")]),
+        ["10.0.0.67:1", "93.184.216.34:1"]
+      )
+      // Private addresses are allowed here, our own listener is not.
+      const { host, port } = greater.endpoint
+      assert.deepStrictEqual(
+        yield* dialled(greater, lower, [at(host, port), at(`::ffff:${host}`, port), at("10.0.0.66")], []),
+        ["10.0.0.66:1"]
+      )
+      assert.deepStrictEqual([tagsOf(greater), tagsOf(lower)], [[], []])
+    })))
+
   it.effect("an attempt with a patience of its own says no later what became of each endpoint", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair()
@@ -347,6 +412,26 @@ describe("DirectLinksLive: endings", () => {
         announcedBy: "us"
       }))
       assert.include(error.message, "10.0.0.66:1 Refused")
+    })))
+
+  it.effect("M11: a link that is made is expected no more: it takes no place, and its attempt is Replayed from then on", () =>
+    inNetwork(Effect.gen(function*() {
+      const numbers = { maxExpectations: 1, maxExpectationsPerPeer: 1 }
+      const { greater, lower } = yield* pair({ greater: { numbers }, lower: { numbers } })
+      const scope = yield* Scope.make()
+      const fibers = yield* Scope.provide(meetBoth(greater, lower, attempt), scope)
+      yield* Fiber.join(fibers.greater)
+      yield* Fiber.join(fibers.lower)
+      for (const [node, peer] of [[greater, lower], [lower, greater]] as const) {
+        yield* node.links.expect({ identityKey: peer.key, attempt: other, announcedBy: "peer" })
+      }
+      yield* Scope.close(scope, Exit.void)
+      for (const [node, peer] of [[greater, lower], [lower, greater]] as const) {
+        for (const announcedBy of ["us", "peer"] as const) {
+          const again = node.links.expect({ identityKey: peer.key, attempt, announcedBy })
+          assert.strictEqual((yield* Effect.flip(again)).reason._tag, "Replayed")
+        }
+      }
     })))
 
   it.effect("M11: a meeting lasts no longer than its announcement", () =>
