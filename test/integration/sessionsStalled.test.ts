@@ -35,7 +35,7 @@ const percentile99 = (times: ReadonlyArray<number>): number =>
 
 describe("a reader that stops", () => {
   it.live(
-    "I24: the other sessions go on as before, the link stays up, and the stalled one continues where it was",
+    "I24: slow session: the other sessions go on as before, the link stays up, and the stalled one continues where it was",
     () =>
       Effect.gen(function*() {
         const now = monotonicMillis(yield* Clock.Clock)

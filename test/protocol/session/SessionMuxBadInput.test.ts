@@ -129,7 +129,7 @@ describe("SessionMux, bad input", () => {
     }
   })
 
-  it("closes the link on an Open with an id that is in use, without touching the session's bytes", () => {
+  it("duplicate id: closes the link on an Open with an id that is in use, without touching the session's bytes", () => {
     const { our, send, sent, session } = accepted()
     send(bytes(5))
     send(open())
@@ -147,7 +147,7 @@ describe("SessionMux, bad input", () => {
     }
   })
 
-  it("a closed id may be opened again, and gets nothing that belonged to the old session", () => {
+  it("close/reopen race: a closed id may be opened again, and gets nothing that belonged to the old session", () => {
     const { our, send, sent, session } = accepted()
     send(bytes(5), close())
     session.end()

@@ -51,7 +51,7 @@ const isViolation = ({ mux: { fault } }: Side, pattern: RegExp): void =>
 
 describe("moving between links", () => {
   for (const streams of [1, 2, 4]) {
-    it(`I13 I21: to ${streams} direct streams and back to the relays, again and again, with bytes on the way each time`, () => {
+    it(`I13 I21: upgrade mid-transfer to ${streams} direct streams and back to the relays, again and again, with bytes on the way each time`, () => {
       const pair = openedPair({ sendBuffer: 4_000, initialWindow: 1024 * 1024 })
       const { a, atA, atB, b, links, settle } = pair
       const [relayed] = links
