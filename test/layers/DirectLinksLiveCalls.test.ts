@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { toHex } from "../../src/schema/Bytes.ts"
+import { PublicKey, toHex } from "../../src/schema/Bytes.ts"
 import { directRoles } from "../../src/schema/DirectPacket.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import {
@@ -273,6 +273,21 @@ describe("DirectLinksLive: callers", () => {
         Effect.flip,
         Effect.map(({ reason }) => assert.strictEqual(reason._tag, "TooManyExpected"))
       )
+      yield* stillMeets(greater, lower)
+    })))
+
+  it.effect("M07: flood of expectations: 4 of each peer and 1,024 in all, unless the settings say otherwise", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* pair()
+      const peerOf = (n: number) => PublicKey.make(new Uint8Array(32).fill(n, 0, 1).fill(n >> 8, 1, 2).fill(9, 2, 31))
+      const attemptOf = (n: number) => new Uint8Array(16).fill(n)
+      const announce = (peer: PublicKey, n: number) =>
+        lower.links.expect({ identityKey: peer, attempt: attemptOf(n), announcedBy: "peer" })
+      yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })
+      for (let peer = 0; peer < 255; peer++) for (let n = 0; n < 6; n++) yield* announce(peerOf(peer), n)
+      for (let peer = 255; peer < 258; peer++) yield* announce(peerOf(peer), 0)
+      const error = yield* Effect.flip(announce(peerOf(258), 0))
+      assert.strictEqual(error.reason._tag, "TooManyExpected")
       yield* stillMeets(greater, lower)
     })))
 
