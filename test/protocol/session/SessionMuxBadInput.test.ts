@@ -129,6 +129,31 @@ describe("SessionMux, bad input", () => {
     }
   })
 
+  it("I16: closes the link on a value that does not fit its descriptor", () => {
+    const bad: ReadonlyArray<
+      readonly [what: string, descriptor: number, length: number, payload: ReadonlyArray<number>]
+    > = [
+      ["a length that is not a multiple of the element", 0x06, 3, [1, 2, 3]],
+      ["a vector inside a vector", 0x0a, 5, [0x0a, 0, 0, 0, 0]],
+      ["an inner length past the end", 0x0a, 6, [0x0c, 2, 0, 0, 0, 1]],
+      ["trailing bytes inside a vector", 0x0a, 4, [0x03, 1, 0, 0]],
+      ["an unused bit that is set", 0x0f, 3, [0xff]],
+      ["a bit count of 2^32 - 1", 0x0f, 0xffff_ffff, []]
+    ]
+    for (const [what, descriptor, length, payload] of bad) {
+      const { our, sendBytes, session } = accepted()
+      const frame = new Uint8Array(9 + payload.length)
+      const view = new DataView(frame.buffer)
+      view.setUint32(0, theirId, true)
+      frame[4] = descriptor
+      view.setUint32(5, length, true)
+      frame.set(payload, 9)
+      sendBytes(frame)
+      assert.strictEqual(our.mux.fault?._tag, "Violation", what)
+      assert.deepStrictEqual([session.fault?._tag, session.waitingValues], ["Violation", 0], what)
+    }
+  })
+
   it("duplicate id: closes the link on an Open with an id that is in use, without touching the session's bytes", () => {
     const { our, send, sent, session } = accepted()
     send(bytes(5))
