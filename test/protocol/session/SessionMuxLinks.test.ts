@@ -191,6 +191,35 @@ describe("moving to another link", () => {
     assert.deepStrictEqual([atA.counts.delivered, b.mux.counts.unknownSession], [14, 0])
   })
 
+  it("I13 I21: the earlier link counts no longer for a stream that the peer has resumed on, although others wait", () => {
+    const { a, atA, atB, b, connect, links, settle } = openedPair()
+    write(a, atA, new TextEncoder().encode("once"))
+    const later = connect(2)
+    for (const side of [later.a, later.b, later.b]) for (const end of side) end.deliver()
+    // The lesser has resumed on both streams; one of them is slow, and so is the earlier link.
+    later.a[atA.id % 2]?.deliver()
+    assert.strictEqual(text(take(b, atB)), "once")
+    links[0]?.a[0]?.deliver()
+    settle()
+    assert.strictEqual(text(take(b, atB)), "")
+    assert.deepStrictEqual([atA.counts.delivered, b.mux.fault], [4, undefined])
+  })
+
+  it("close/reopen race: what comes again for a session that has just ended is for no unknown session", () => {
+    const { a, atA, atB, b, connect, links, settle } = openedPair()
+    end(b, atB)
+    links[0]?.b[0]?.deliver()
+    write(a, atA, new TextEncoder().encode("twice"))
+    end(a, atA)
+    connect()
+    // The greater resumes before it has the bytes, and ends when the lesser has resumed: then they come again.
+    links[1]?.a[0]?.deliver()
+    links[0]?.a[0]?.deliver()
+    assert.strictEqual(text(take(b, atB)), "twice")
+    settle()
+    assert.deepStrictEqual([b.mux.counts.sessions, b.mux.counts.unknownSession], [0, 0])
+  })
+
   it("a Pong over the earlier link measures nothing", () => {
     const { b, connect, links, settle } = muxPair()
     let answers = 0
