@@ -93,6 +93,19 @@ describe("the relays of peers", () => {
     expect(host.linkOf(1)!.requests).toEqual([1, 2])
   })
 
+  it("T02, T11: a peer that could be reached over six relays is kept on three, neither more nor fewer, also when some fail", () => {
+    const host = new TendedHost(peersOnly)
+    host.meet(1, range(6))
+    for (let failures = 0; failures < 3; failures++) {
+      host.pass(minute)
+      expect([host.onlineOn(1).length, host.connected.length]).toEqual([3, 3])
+      const failing = host.connected[0]!
+      host.down.add(failing)
+      host.linkOf(failing)!.lose()
+      host.settle()
+    }
+  })
+
   it("T10, T25: a peer that is online on six relays keeps three after ten seconds, not sooner, and the rest is closed", () => {
     const host = new TendedHost(peersOnly)
     const { path } = host.meet(1, range(6))
@@ -293,6 +306,9 @@ describe("the relays by which we are reached", () => {
     host.own(1, 2, 3, 4)
     host.meet(1, [5])
     host.pass(5 * minute - 1)
+    // Looked at for another reason, just before it is time.
+    host.table.setOnion(false)
+    host.settle()
     expect(host.connected).toEqual([1, 2, 3, 5])
     host.pass(1)
     expect(host.connected).toEqual([5])
