@@ -51,6 +51,13 @@ describe("chooseRelays", () => {
     assert.deepStrictEqual([...chooseRelays(plain(4), demands, 0)], [1])
   })
 
+  it("T10: a relay that was taken first is given up when those taken after it serve all of its peers", () => {
+    const demands = [[0, 1], [0, 1], [0, 2], [0, 2], [1], [2]].map((relays): Demand => ({ relays, needs: 1 }))
+    assert.deepStrictEqual([...chooseRelays(plain(3), demands, 0)].toSorted(), [1, 2])
+    // Not below the minimum.
+    assert.strictEqual(chooseRelays(plain(3), demands, 3).size, 3)
+  })
+
   it("keeps what is fixed, and prefers among equals", () => {
     const candidates = [
       { isFixed: true, preference: 9 },
