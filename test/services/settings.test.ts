@@ -88,6 +88,16 @@ describe("settings", () => {
     expect([Registry.problemOf(registry), NetCrypto.problemOf(netCrypto)]).toEqual([undefined, undefined])
   })
 
+  it("T11, T12, T19, T23: without settings, three relays for a peer, six ties, three of our own, 200 ms for a full one", () => {
+    const { blockedTimeout, desiredRelays, maxRelays, minimumRelays } = registry
+    expect({ blockedTimeout, desiredRelays, maxRelays, minimumRelays }).toEqual({
+      blockedTimeout: 200,
+      desiredRelays: 3,
+      maxRelays: 6,
+      minimumRelays: 3
+    })
+  })
+
   it.each(Object.keys(registry))("T14: the registry's %s is checked, and named", (name) => {
     for (const value of typeof registry[name as keyof typeof registry] === "boolean" ? ["yes", 1, undefined] : never) {
       const problem = Registry.problemOf({ ...registry, [name]: value })
