@@ -127,6 +127,18 @@ describe("ConnectionTable: relays and ties", () => {
     for (let n = 1; n <= 6; n++) expect(host.relays.confirm(n).requests).toEqual([1, 2])
   })
 
+  it("T13: the maximum holds as well on relays that are known, connected and needed for other peers", () => {
+    const host = new FakeHost()
+    const all = [1, 2, 3, 4, 5, 6, 7, 8]
+    for (const n of all) host.table.addRelay(relayAt(n))
+    const others = [host.open(3), host.open(4)]
+    for (const n of all) others[n % 2]!.path.tie(relayAt(n))
+    for (const n of all) host.relays.confirm(n)
+    const twins = [host.open(1), host.open(2)]
+    for (const n of all) for (const { path } of twins) path.tie(relayAt(n))
+    expect([1, 2, 3, 4].map((peer) => host.slots(peer).length)).toEqual([6, 6, 4, 4])
+  })
+
   it("T11, T12: both numbers are settings", () => {
     const host = new FakeHost({ desiredRelays: 1, maxRelays: 2 })
     host.table.addRelay(relayAt(3))
@@ -181,6 +193,9 @@ describe("ConnectionTable: relays come and go", () => {
     const b = host.openOn(2, 1)
     host.relays.links[0]!.lose()
     const link = host.relays.confirm(1)
+    a.log.length = b.log.length = 0
+    link.receive(16, 1)
+    expect([a.log, b.log]).toEqual([[], []])
     // The ids are given the other way round this time.
     link.bring(2)
     link.bring(1)
