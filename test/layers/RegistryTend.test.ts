@@ -51,6 +51,20 @@ describe("ConnectionRegistryLive and the relays it holds", () => {
       assert.deepStrictEqual(relays.links.map(({ isLost }) => isLost), [false, false, false, true, true])
     }).pipe(Effect.scoped))
 
+  it.effect("T06, T08: the relays that a peer is known to use are dialled and asked for it", () =>
+    Effect.gen(function*() {
+      const { registry, relays, states } = yield* start({ allowPrivate: true, minimumRelays: 0 })
+      const path = registry.openPeer(key(1), silent)
+      yield* registry.addPeerRelays(key(1), [relayAt(1), relayAt(2)])
+      yield* settle
+      assert.deepStrictEqual(yield* states, ["Connecting", "Connecting"])
+      const links = [1, 2].map((n) => relays.confirm(n))
+      assert.deepStrictEqual(links.map(({ requests }) => requests), [[1], [1]])
+      for (const link of links) link.bring(1)
+      assert.deepStrictEqual(path.ways().map(({ relay }) => relay.host), [1, 2].map((n) => relayAt(n).host))
+      assert.isTrue(path.ways().every(({ carrier }) => carrier > 0))
+    }).pipe(Effect.scoped))
+
   it.effect("T19: one that is lost and does not return is replaced after ten seconds without anything else happening", () =>
     Effect.gen(function*() {
       const { registry, relays, states } = yield* start()
