@@ -200,8 +200,10 @@ describe("PeerSlots: full relays", () => {
     const { links, path } = host.openOn(1, 1, 2)
     links[0]!.full = true
     links[0]!.stuck = host.now
+    expect(path.send(frame(1), 2, false)).toBe("blocked")
     host.now += 60_000
     path.send(frame(1), 2, false)
+    expect(path.ways().map(({ carrier }) => carrier > 0)).toEqual([true, true])
     expect(host.slots(1)).toEqual(["relay-1.test online", "relay-2.test online"])
     expect([links[0]!.isLost, links[0]!.disconnects]).toEqual([false, []])
     links[0]!.writable()
@@ -363,7 +365,7 @@ describe("PeerSlots: moving", () => {
     expect(log).toHaveLength(1)
   })
 
-  it("does not follow when the peer has only ever used another relay, or left one that is not ours", () => {
+  it("T22: does not follow when the peer has only ever used another relay, or left one that is not ours", () => {
     const host = new FakeHost()
     const { links, path } = host.openOn(1, 1, 2, 3)
     const [, two, three] = routes(host, 1, links)
