@@ -145,7 +145,16 @@ describe("a direct link", () => {
       assert.strictEqual(pathOf(a.link()), "direct")
     }))
 
-  it.effect("with warmRelay each side keeps one relay while they are parked, whoever asks for it", () =>
+  it.effect("T27: as long as no direct link is up nothing is parked, however quiet it is", () =>
+    Effect.gen(function*() {
+      const { a, network } = yield* connected({ isOpen: false })
+      yield* TestClock.adjust(3_600_000)
+      assert.strictEqual(pathOf(a.link()), "relayed")
+      assert.deepStrictEqual([network.live?.a.rest, network.live?.b.rest], ["awake", "awake"])
+      for (const end of [network.live?.a, network.live?.b]) assert.notInclude(controls(end), "Park")
+    }))
+
+  it.effect("T26: with warmRelay each side keeps one relay while they are parked, whoever asks for it", () =>
     Effect.gen(function*() {
       for (const [a, b] of [[true, false], [false, true], [true, true]] as const) {
         const { network } = yield* connected({ a: { warmRelay: a }, b: { warmRelay: b } })
