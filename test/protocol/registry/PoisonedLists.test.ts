@@ -210,6 +210,21 @@ describe("the number of known relays", () => {
     expect([host.onlineOn(1), known(host)]).toEqual([[1], 7])
   })
 
+  it("T25: a useless relay that is forgotten while it is connected is left as well", () => {
+    const host = hostWith({ maxKnownRelays: 6, minimumRelays: 0 })
+    const { path } = host.meet(1, [1], [])
+    host.table.addPeerRelays(key(1), [relayAt(1)])
+    host.settle()
+    const link = host.linkOf(1)!
+    expect(host.onlineOn(1)).toEqual([1])
+    path.close()
+    // Before the table has been tended.
+    for (const n of range(2, 7)) host.table.addRelay(relayAt(n))
+    expect([host.entryOf(1), link.isLost, host.relays.left]).toEqual([undefined, true, hostsOf(1)])
+    host.settle()
+    expect([known(host), host.relays.violations]).toEqual([6, []])
+  })
+
   it("T10: all are forgotten when their peers are gone", () => {
     const host = hostWith({ minimumRelays: 0 })
     const peers = range(1, 8).map((peer) => host.meet(peer, [peer], []))
