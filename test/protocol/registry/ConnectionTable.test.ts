@@ -168,6 +168,19 @@ describe("ConnectionTable: relays come and go", () => {
     expect(host.relays.violations).toEqual([])
   })
 
+  it("T36: a peer whose path is opened anew is asked for again on the same connection, and has an id of its own", () => {
+    const host = new FakeHost()
+    const { links: [link], path } = host.openOn(1, 1)
+    path.close()
+    expect(link!.disconnects).toEqual([16])
+    const again = host.open(1)
+    again.path.tie(relayAt(1))
+    expect(link!.requests).toEqual([1, 1])
+    link!.bring(1)
+    expect(again.path.send(frame(3), 2, false)).toBe("sent")
+    expect(host.relays.violations).toEqual([])
+  })
+
   it("T35: a relay that is lost leaves its slots without id and unused at once; the tie stays for its return", () => {
     const host = new FakeHost()
     const { links: [first, other], log, path } = host.openOn(1, 1, 2)
