@@ -137,7 +137,7 @@ describe("ConnectionRegistryLive and the relays it holds", () => {
       assert.isTrue(events.every((event) => event.relay === undefined || event.relay.host === relayAt(1).host))
     }).pipe(Effect.scoped))
 
-  it.effect("T30: sleep and wake in any order and at any moment: the relay's one fiber runs while it is wanted, and no other", () =>
+  it.effect("T30, T34: sleep and wake in any order and at any moment: the relay's one fiber runs while it is wanted, and no other", () =>
     Effect.gen(function*() {
       const { registry, relays, states } = yield* start({ minimumRelays: 0 })
       const path = registry.openPeer(key(1), silent)

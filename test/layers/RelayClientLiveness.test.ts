@@ -121,7 +121,7 @@ describe("RelayClient liveness", () => {
       Effect.provideService(RelaySettings, { ...RelaySettings.defaultValue(), writeTimeout: 3_000 })
     ))
 
-  it.effect("a socket that drains in time goes on, and tells that there is room", () =>
+  it.effect("T24: a socket that drains in time goes on, and tells that there is room", () =>
     Effect.gen(function*() {
       const { end, links, log, relay } = yield* start()
       relay.accepts = false
