@@ -66,8 +66,16 @@ describe("PeerSlots: the carrier", () => {
     host.openOn(2, 1)
     host.openOn(3, 2)
     host.openOn(4, 2)
-    const { links, path } = host.openOn(1, 1, 2)
+    const { links, log, path } = host.openOn(1, 1, 2)
     path.send(frame(1, 2, 3), 4, false)
+    // What comes with that id is the peer's, what comes with another is not.
+    links[0]!.receive(16, 7)
+    links[0]!.receive(17, 8)
+    links[1]!.receive(18, 9)
+    expect(log.filter((event) => event.startsWith("packet"))).toEqual([
+      "packet 8 by relay-1.test",
+      "packet 9 by relay-2.test"
+    ])
     links[0]!.lose()
     path.send(frame(4, 5), 2, true)
     expect(links[0]!.data).toEqual([{ id: 17, bytes: [1, 2, 3], urgent: false }])
