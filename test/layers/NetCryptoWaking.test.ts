@@ -49,6 +49,20 @@ describe("a connection that is woken", () => {
       yield* works(world, "out of band")
     }))
 
+  it.effect("T38: asked for a cookie over a relay that is not tied to the peer, the session vouches for itself there", () =>
+    Effect.gen(function*() {
+      const { a, b, pathB, wire } = yield* connected({ relays: 3 })
+      pathB.tied.delete(2)
+      wire.refresh()
+      yield* TestClock.adjust(100)
+      const request = wire.log.find(({ bytes, from }) => from === a.at.id && bytes[0] === 24)
+      const before = wire.log.length
+      wire.inject(a.keys.dht.publicKey, b.at, request?.bytes ?? new Uint8Array(0), { relay: 2 })
+      yield* TestClock.adjust(5)
+      const answers = wire.log.slice(before).filter(({ from, relay }) => from === b.at.id && relay === 2)
+      assert.sameMembers(answers.map(({ bytes }) => bytes[0]), [25, 27])
+    }))
+
   it.effect("T30: trySend wakes by itself, and what it took arrives", () =>
     Effect.gen(function*() {
       const world = yield* asleep()
