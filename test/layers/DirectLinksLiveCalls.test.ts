@@ -110,7 +110,7 @@ describe("DirectLinksLive: callers", () => {
       })))
   }
 
-  it.effect("M14: the first stream comes first", () =>
+  it.effect("I18 M14: the first stream comes first, and none is beyond the agreed number", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair({ lower: { numbers: { parallelism: 4 } } })
       yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })

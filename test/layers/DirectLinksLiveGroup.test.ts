@@ -52,7 +52,7 @@ describe("DirectLinksLive: static groups", () => {
       assert.strictEqual(yield* openConnections, 1)
     })))
 
-  it.effect("I17: both must include each other: a peer that is not awaited is Unexpected, by name where it is known", () =>
+  it.effect("I06 I17: both must include each other: a peer that is not awaited is Unexpected, by name where it is known", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair()
       const error = yield* Effect.flip(greater.links.dial(lower.key, [lower.endpoint]))

@@ -247,7 +247,7 @@ describe("a peer of a static group", () => {
       assert.strictEqual(exit?._tag === "Success" ? exit.value.link()._tag : exit?._tag, "Up")
     }))
 
-  it.effect("that is asked for while its next link is about to begin gets no other one, and no pause is left out after it", () =>
+  it.effect("I01: that is asked for while its next link is about to begin gets no other one, and no pause is left out after it", () =>
     Effect.gen(function*() {
       const { network, next, two } = yield* aboutToBegin
       const reconnecting = yield* forkNow(two.group.reconnector.reconnect(keyOf(1)))

@@ -45,6 +45,19 @@ describe("FrameSender", () => {
     assert.deepStrictEqual([sender.queuedBytes, sender.sent], [0, 4])
   })
 
+  it("I14: the header of a value is its session id and descriptor, and a length where there is one, little-endian", () => {
+    const sender = new FrameSender(0x8403_0201, 1_000)
+    sender.writeValue(0x04, undefined, Uint8Array.of(1, 2, 3, 4))
+    sender.writeValue(0x0f, 0x8765_4321, Uint8Array.of(9))
+    sender.write([new Uint8Array(0x0102).fill(0xee)])
+    const frames = writeAll(sender)
+    assert.deepStrictEqual(frames, [
+      "01020384" + "04" + "01020304",
+      "01020384" + "0f" + "21436587" + "09",
+      "01020384" + "0c" + "02010000" + "ee".repeat(0x0102)
+    ])
+  })
+
   it("I24: credit counts whole frames, is overdrawn by one frame at most, and control frames need none", () => {
     const sender = new FrameSender(1, 100)
     sender.write([new Uint8Array(500)])
