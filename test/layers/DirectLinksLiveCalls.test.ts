@@ -143,7 +143,7 @@ describe("DirectLinksLive: callers", () => {
       assert.isTrue([silent, half].every(({ seen }) => seen.closed !== undefined))
     })))
 
-  it.effect("an expected peer cannot fill the memory with streams that say nothing: those beyond the limit are closed", () =>
+  it.effect("I23: an expected peer cannot fill the memory with streams that say nothing: those beyond the limit are closed", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair({ lower: { numbers: { maxPendingHandshakes: 5 } } })
       yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })

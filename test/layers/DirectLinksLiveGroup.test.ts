@@ -95,17 +95,31 @@ describe("DirectLinksLive: static groups", () => {
         keys: { identity: greater.keys.dht, dht: greater.keys.identity },
         numbers: { parallelism: 2 }
       })
-      const [small, big] = toHex(third.key) > toHex(lower.key) ? [lower, third] : [third, lower]
-      const first = yield* accept(small, big)
-      const second = yield* accept(lower, greater)
-      const [one, other] = [
-        yield* big.links.dial(small.key, [small.endpoint]),
-        yield* greater.links.dial(lower.key, [lower.endpoint])
-      ]
-      begin(one)
-      begin(other)
-      assert.deepStrictEqual((yield* Fiber.join(first)).identityKey, big.key)
-      assert.deepStrictEqual((yield* Fiber.join(second)).identityKey, greater.key)
+      const byKey = [greater, lower, third].sort((a, b) => toHex(a.key) < toHex(b.key) ? -1 : 1)
+      const [lowest, ...callers] = byKey as [DirectNode, DirectNode, DirectNode]
+      const accepting = yield* Effect.forEach(callers, (caller) => accept(lowest, caller, 2))
+      // The one that it knows last calls first.
+      for (const caller of callers.toReversed()) begin(yield* caller.links.dial(lowest.key, [lowest.endpoint], 2))
+      for (const [index, fiber] of accepting.entries()) {
+        const { identityKey, streams } = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(identityKey, callers[index]!.key)
+        assert.deepStrictEqual(streams.map((stream) => watch(stream).bytes), [[0xb0], [0xb1]])
+      }
+      assert.deepStrictEqual(tagsOf(lowest), [])
+    })))
+
+  it.effect("I18: stream i of a link is the one whose hello said so, in whatever order they come behind the first", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* pair()
+      const secret = secretOf(yield* sharedKeys(greater, lower), attempt, greater.key)
+      const accepting = yield* accept(lower, greater, 3)
+      for (const streamId of [0, 2, 1]) {
+        const { stream } = yield* callByHand(greater, lower, secret, hello(greater, { streamId, streams: 3 }))
+        stream.write([Uint8Array.of(0xb0 + streamId)])
+      }
+      yield* TestClock.adjust(1)
+      const { streams } = yield* Fiber.join(accepting)
+      assert.deepStrictEqual(streams.map((stream) => watch(stream).bytes), [[0xb0], [0xb1], [0xb2]])
     })))
 
   it.effect("M14: an attempt that was used is Replayed, by whomever and however often it comes again", () =>
