@@ -85,11 +85,6 @@ export class GroupPeer implements PeerRelation {
     return this.#peer
   }
 
-  /** The link that carries the sessions, or will. */
-  get link(): GroupLink | undefined {
-    return this.#link
-  }
-
   get path(): "direct" | undefined {
     return this.sessions.isUp ? "direct" : undefined
   }

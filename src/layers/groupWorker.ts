@@ -1,7 +1,7 @@
 /**
  * The worker of a group (rows I01, I02): one fiber that takes commands and arriving links through one bounded queue, so that it waits for both
- * at once and loses neither to the other; interrupting it cancels the group. It alone keeps the books: who is requested, which links are
- * pending, and which connections somebody wants again. Links are made by each `GroupPeer`.
+ * at once and loses neither to the other; interrupting it cancels the group. It alone keeps the books: who is requested, and which connections
+ * somebody wants again. Links are made by each `GroupPeer`, which knows the one that is pending.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -59,8 +59,6 @@ export class GroupWorker {
   readonly #peers = new Map<string, GroupPeer>()
   /** Members without a connection so far, or again without one before the group is built. */
   readonly #requested = new Set<string>()
-  /** Links that are there and whose sessions do not flow yet: nobody has to hurry for those. */
-  readonly #pending = new Map<string, GroupLink>()
   /** Connections that somebody wants again. */
   readonly #reconnections = new Map<string, Deferred.Deferred<Peer>>()
   /** Somebody has called `build`, so that the group is complete. */
@@ -146,7 +144,6 @@ export class GroupWorker {
       case "Reconnect":
         return answer(input.answer, this.#reconnect(input.id))
       case "Arrived":
-        this.#pending.set(toHex(input.peer.identityKey), input.link)
         return input.peer.use(input.link, input.peerInstance)
       case "Changed":
         return this.#changed(input.peer)
@@ -189,7 +186,6 @@ export class GroupWorker {
   #changed(peer: GroupPeer): void {
     const id = toHex(peer.identityKey)
     const { isUp } = peer.sessions
-    if (isUp || this.#pending.get(id) !== peer.link) this.#pending.delete(id)
     if (isUp) {
       this.#requested.delete(id)
       this.#connected(id, peer)
