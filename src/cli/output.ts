@@ -18,7 +18,7 @@ export interface Output {
 
 /** A single line without control characters, whatever it was made from: messages may contain what a far side sent. */
 export const oneLine = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- control characters are what it takes out
   text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").replace(/ {2,}/g, " ").trim()
 
 /** A number for people and for JSON: rounded, so that lines stay readable. */

@@ -35,7 +35,7 @@ interface Mapping {
   readonly endpoint: IpEndpoint
   readonly expiresAt: number
   readonly way: Way
-  readonly takeBack: Effect.Effect<void>
+  readonly undo: Effect.Effect<void>
 }
 
 /** A port, and the mapping of it that was made last, until it is taken back. */
@@ -69,7 +69,7 @@ export const layerWith = (load: () => Promise<natGateway.NatLibrary>): Layer.Lay
       /** One attempt at one gateway. Unless it renews a mapping, which lasts without it, what it may have made is taken back when it fails. */
       const attempt = (port: Port, way: Way): Effect.Effect<Mapping, PortMappingErrorReason> =>
         Effect.uninterruptibleMask((restore) => {
-          let takeBack: Effect.Effect<void> | undefined
+          let undo: Effect.Effect<void> | undefined
           const asked = Effect.gen(function*() {
             const found = yield* way.gateway
             // The library knows what it has mapped by UPnP. Its socket for NAT-PMP does not stay open so long.
@@ -77,7 +77,7 @@ export const layerWith = (load: () => Promise<natGateway.NatLibrary>): Layer.Lay
               ? found.unmap(port.number)
               : Effect.scoped(Effect.flatMap(way.gateway, (again) => again.unmap(port.number)))
             // From here on the gateway may have mapped the port, whatever becomes of its answer.
-            takeBack = unmap.pipe(
+            undo = unmap.pipe(
               Effect.timeoutOption(numbers.unmapTimeout),
               Effect.catchCause((cause) =>
                 Effect.logDebug(`The mapping of port ${port.number} could not be taken back`, cause)
@@ -87,7 +87,7 @@ export const layerWith = (load: () => Promise<natGateway.NatLibrary>): Layer.Lay
             const askedAt = now()
             const endpoint = yield* found.map(port.number, numbers.lease)
             if (addressClass(endpoint.host) === "public") {
-              return { endpoint, way, takeBack, expiresAt: askedAt + numbers.lease }
+              return { endpoint, way, undo, expiresAt: askedAt + numbers.lease }
             }
             return yield* new OutsidePrivate({ protocol: way.protocol, address: endpoint.host })
           }).pipe(
@@ -98,7 +98,7 @@ export const layerWith = (load: () => Promise<natGateway.NatLibrary>): Layer.Lay
             })
           )
           return restore(asked).pipe(
-            Effect.onError(() => port.mapping === undefined && takeBack !== undefined ? takeBack : Effect.void),
+            Effect.onError(() => port.mapping === undefined && undo !== undefined ? undo : Effect.void),
             Effect.tap((made) => {
               const isNew = port.mapping === undefined
               port.mapping = made
@@ -114,7 +114,7 @@ export const layerWith = (load: () => Promise<natGateway.NatLibrary>): Layer.Lay
         Effect.suspend(() => {
           const { mapping } = port
           port.mapping = undefined
-          return mapping === undefined ? Effect.void : mapping.takeBack
+          return mapping === undefined ? Effect.void : mapping.undo
         }).pipe(Effect.uninterruptible)
 
       const round = (port: Port): Effect.Effect<Mapping, PortMappingError> =>

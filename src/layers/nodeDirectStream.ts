@@ -79,17 +79,13 @@ export const make = (
    * Corked, what is written goes to TLS in one call, which makes one series of full records of it and one write to the system: all pieces of
    * a batch, and all batches of one turn.
    */
-  let isCorked = false
   const cork = () => {
-    if (isCorked) return
-    isCorked = true
+    if (socket.writableCorked > 0) return
     socket.cork()
     process.nextTick(uncork)
   }
   const uncork = () => {
-    if (!isCorked) return
-    isCorked = false
-    socket.uncork()
+    if (socket.writableCorked > 0) socket.uncork()
   }
 
   const leave = () => {

@@ -57,9 +57,8 @@ export class PeerSlots implements PeerPath {
   readonly #options: PeerSlotsOptions
   #active: Slot | undefined
   #heard: RelayAddress | undefined
-  #isAsleep = false
-  /** Relays that stay connected while it sleeps. */
-  #kept = 0
+  /** While it sleeps, how many relays stay connected. */
+  #kept: number | undefined = undefined
   #isClosed = false
 
   constructor(options: PeerSlotsOptions) {
@@ -148,24 +147,23 @@ export class PeerSlots implements PeerPath {
   }
 
   get isAsleep(): boolean {
-    return this.#isAsleep
+    return this.#kept !== undefined
   }
 
   /** Of the relays that are desired for each peer, how many it needs now. */
   needs(desired: number): number {
-    return this.#isAsleep ? Math.min(this.#kept, desired) : desired
+    return Math.min(this.#kept ?? desired, desired)
   }
 
   readonly sleep = (kept = 0): void => {
-    if (this.#isClosed || (this.#isAsleep && this.#kept === kept)) return
-    this.#isAsleep = true
+    if (this.#isClosed || this.#kept === kept) return
     this.#kept = kept
     this.#options.onChange()
   }
 
   readonly wake = (): void => {
-    if (!this.#isAsleep || this.#isClosed) return
-    this.#isAsleep = false
+    if (this.#kept === undefined || this.#isClosed) return
+    this.#kept = undefined
     this.#options.onAwake()
     this.#options.onChange()
   }
