@@ -3,26 +3,18 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import * as ConnectionRegistryLive from "../../src/layers/ConnectionRegistryLive.ts"
-import * as NetCryptoBridgeLive from "../../src/layers/NetCryptoBridgeLive.ts"
-import * as NetCryptoLive from "../../src/layers/NetCryptoLive.ts"
-import * as RelayClientLive from "../../src/layers/RelayClientLive.ts"
 import { equalBytes } from "../../src/schema/Bytes.ts"
 import type { RelayAddress } from "../../src/schema/RelayAddress.ts"
 import { ConnectionRegistry, type RegistryEvent } from "../../src/services/ConnectionRegistry.ts"
-import { Identity } from "../../src/services/Identity.ts"
 import { NetCrypto } from "../../src/services/NetCrypto.ts"
-import { RelayTransport } from "../../src/services/RelayTransport.ts"
-import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
-import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
 import { collect, forkNow, join, node, numbered, numberOf, within } from "../utils/cryptoNode.ts"
 import * as FakeWire from "../utils/FakeWire.ts"
-import { keyPairFrom, plainCrypto } from "../utils/plainCrypto.ts"
+import { buildNodeOf } from "../utils/memoryNodes.ts"
+import { keyPairFrom } from "../utils/plainCrypto.ts"
 import { startRelay } from "../utils/registryNodes.ts"
 
 const port = 33_445
@@ -30,21 +22,8 @@ const port = 33_445
 /** A whole node whose secret keys are 32 consecutive values from these two. */
 const wholeNode = Effect.fnUntraced(
   function*(name: string, identity: number, dht: number, own: ReadonlyArray<RelayAddress>) {
-    const network = yield* MemoryNetwork
     const keys = { identity: keyPairFrom(identity), dht: keyPairFrom(dht) }
-    const context = yield* Layer.build(Layer.fresh(
-      NetCryptoLive.layer.pipe(
-        Layer.provide(NetCryptoBridgeLive.layer),
-        Layer.provideMerge(ConnectionRegistryLive.layer),
-        Layer.provide(RelayClientLive.layer),
-        Layer.provide(Layer.succeed(Identity, keys)),
-        Layer.provide(Layer.mergeAll(
-          Layer.succeed(RelayTransport, network.transport(name)),
-          Layer.succeed(ToxCrypto, plainCrypto),
-          EntropySeeded.layer(identity * 256 + dht)
-        ))
-      )
-    ))
+    const context = yield* buildNodeOf(keys, name, identity * 256 + dht)
     const registry = Context.get(context, ConnectionRegistry)
     const events: Array<RegistryEvent> = []
     yield* Effect.forkScoped(Stream.runForEach(registry.events, (event) => Effect.sync(() => events.push(event))))

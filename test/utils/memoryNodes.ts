@@ -23,17 +23,21 @@ export const platform = (machine: string, seed: number) =>
       EntropySeeded.layer(seed)
     ))
 
-/** The keys of node `n`, and its registry and net_crypto, for as long as the scope. */
-export const buildNode = Effect.fnUntraced(function*(n: number, seed: number) {
-  const keys = { identity: keyPairFrom(0x81 + 0x10 * n), dht: keyPairFrom(0x88 + 0x10 * n) }
-  const context = yield* Layer.build(Layer.fresh(
+/** A node with these keys: its registry and net_crypto, for as long as the scope. */
+export const buildNodeOf = Effect.fnUntraced(function*(keys: Identity["Service"], machine: string, seed: number) {
+  return yield* Layer.build(Layer.fresh(
     NetCryptoLive.layer.pipe(
       Layer.provide(NetCryptoBridgeLive.layer),
       Layer.provideMerge(ConnectionRegistryLive.layer),
       Layer.provide(RelayClientLive.layer),
       Layer.provide(Layer.succeed(Identity, keys)),
-      Layer.provide(yield* platform(`node-${n}`, seed))
+      Layer.provide(yield* platform(machine, seed))
     )
   ))
-  return { keys, context }
+})
+
+/** The same for node `n`, and its keys. */
+export const buildNode = Effect.fnUntraced(function*(n: number, seed: number) {
+  const keys = { identity: keyPairFrom(0x81 + 0x10 * n), dht: keyPairFrom(0x88 + 0x10 * n) }
+  return { keys, context: yield* buildNodeOf(keys, `node-${n}`, seed) }
 })
