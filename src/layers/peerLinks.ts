@@ -290,13 +290,15 @@ export class PeerLinks {
     this.#waiters.wake()
   }
 
-  /** Back to the relays, unless everything is over, the peer has left, or they must not carry anything. */
+  /**
+   * Back to the relays, unless everything is over or the peer has left. Those that must not carry sessions are needed all the same: the next
+   * direct link is announced there, and there alone it shows that the peer was restarted.
+   */
   #onDirectLost(): void {
     this.#waiters.wake()
     if (this.sessions.fault !== undefined || this.#left("the direct connection has ended")) return
-    if (this.#policy === "direct") return
     this.#relayed?.connection.wake()
-    this.#relayed?.takeBack()
+    if (this.#policy !== "direct") this.#relayed?.takeBack()
   }
 
   #closed(relayed: RelayedLink, error: NetCryptoError): void {

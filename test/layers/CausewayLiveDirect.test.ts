@@ -395,6 +395,20 @@ describe("the policy", () => {
       assert.deepStrictEqual([sessionBytes(network.links[0]?.a), sessionBytes(network.links[0]?.b)], [0, 0])
     }))
 
+  it.effect("T30: when the relays must not carry sessions, they wake all the same when the direct link is lost", () =>
+    Effect.gen(function*() {
+      const { a, b, direct, network } = yield* connected({ a: { policy: "direct" }, b: { policy: "direct" } })
+      yield* TestClock.adjust(10_000)
+      assert.deepStrictEqual([network.live?.a.rest, network.live?.b.rest], ["parked", "parked"])
+      // So that it is not announced again, which would wake them as well.
+      direct.isOpen = false
+      direct.cut()
+      yield* rest
+      assert.deepStrictEqual([network.live?.a.rest, network.live?.b.rest], ["awake", "awake"])
+      assert.notStrictEqual(pathOf(a.link()), "relayed")
+      assert.notStrictEqual(pathOf(b.link()), "relayed")
+    }))
+
   it.effect("direct on one side only: it follows nobody onto the relays, and nothing is lost when it changes its mind", () =>
     Effect.gen(function*() {
       for (const side of ["a", "b"] as const) {
