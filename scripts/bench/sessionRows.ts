@@ -89,7 +89,7 @@ const idle = async ({ crypto, quick }: SessionRowOptions): Promise<ReadonlyArray
 const stallLimit = 110
 
 const stalled = async ({ crypto, quick }: SessionRowOptions): Promise<ReadonlyArray<Row>> => {
-  const runs = await Sessions.measureStalled(crypto, quick ? 5 : 15)
+  const runs = await Sessions.measureStalled(crypto, quick ? 5 : 30)
   const ratios = runs.map((run) => run.stalled * 100 / run.clear)
   const value = median(ratios)
   const clear = median(runs.map((run) => run.clear))

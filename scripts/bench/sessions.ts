@@ -115,7 +115,7 @@ export const measureIdle = (
     return { opener, acceptor: (after - before) / count }
   })
 
-const echoes = { sessions: 16, rounds: 100 }
+const echoes = { sessions: 16, rounds: 500 }
 /** A write that has waited this long, milliseconds, waits for the reader. */
 const patience = 250
 

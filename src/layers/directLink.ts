@@ -39,7 +39,7 @@ export const attach = (link: DirectLink, mux: SessionMux): Attached => {
   const { now } = mux.options
   const outputs = link.streams.map((stream) => new DirectOutput(stream))
   const roundTrip = new LinkRoundTrip(now)
-  const attached = mux.attach(outputs, () => roundTrip.value)
+  const attached = mux.attach(outputs, () => roundTrip.value, { leastRoundTrip: () => roundTrip.least })
   const closed = Deferred.makeUnsafe<TransportError>()
   const watch = new LinkWatch(mux, attached)
   /** When the bytes came that are being delivered: looked at once for all chunks of a turn. */

@@ -60,7 +60,7 @@ describe("directLink", () => {
       yield* late.closed
     }))
 
-  it.effect("measures the round trip when sessions flow, and then at most once a second, without timers", () =>
+  it.effect("measures the round trip when sessions flow, soon again, and then at most once a second, without timers", () =>
     Effect.gen(function*() {
       const { a, deliver, ends, mux } = yield* carried(1)
       assert.isUndefined(a.link.roundTrip())
@@ -69,22 +69,33 @@ describe("directLink", () => {
       yield* TestClock.adjust(40)
       deliver(...ends.a)
       deliver(...ends.b)
-      assert.strictEqual(a.link.roundTrip(), 40)
-      const before = ends.a[0]!.sentPackets
-      for (let i = 0; i < 10; i++) {
-        yield* TestClock.adjust(50)
+      assert.deepStrictEqual([a.link.roundTrip(), a.link.leastRoundTrip()], [40, 40])
+      const askedAt: Array<number> = []
+      const ping = mux.a.ping.bind(mux.a)
+      let now = 40
+      mux.a.ping = (onPong) => {
+        askedAt.push(now)
+        return ping(onPong)
+      }
+      for (; now < 4_500; now += 10) {
         mux.b.ping(() => undefined)
         deliver(...ends.b)
+        deliver(...ends.a)
+        deliver(...ends.b)
+        yield* TestClock.adjust(10)
       }
-      // Ten pongs and no ping of ours.
-      assert.strictEqual(ends.a[0]!.sentPackets, before + 10)
+      // The second one went out at 40, with the bytes that brought the first answer.
+      assert.deepStrictEqual(askedAt, [60, 100, 180, 340, 660, 1_300, 2_300, 3_300, 4_300])
+      assert.strictEqual(a.link.leastRoundTrip(), 0)
+      const smoothed = a.link.roundTrip() ?? Number.NaN
       yield* TestClock.adjust(1_000)
       mux.b.ping(() => undefined)
       deliver(...ends.b)
       yield* TestClock.adjust(120)
       deliver(...ends.a)
       deliver(...ends.b)
-      assert.strictEqual(a.link.roundTrip(), 50)
+      assert.closeTo(a.link.roundTrip() ?? Number.NaN, smoothed + (120 - smoothed) / 8, 1e-9)
+      assert.strictEqual(a.link.leastRoundTrip(), 0)
     }))
 
   it.effect("I24: a link that answers nothing while data is owed stalls after a probe, and an idle one does not", () =>

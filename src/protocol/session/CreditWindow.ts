@@ -1,7 +1,10 @@
 /**
- * How much one session may receive ahead of its reader: a window that doubles while the reader keeps up with it, to about four times
+ * How much one session may receive ahead of its reader: a window that grows while the reader keeps up with it, to about four times
  * the bandwidth-delay product. Growth comes out of a budget that all sessions with a peer share, so that a peer cannot fill
  * the memory by opening sessions that nobody reads.
+ *
+ * A window beyond what the system's own buffers hold is filled by waiting, which makes the round trip longer, and is no use: that costs
+ * the sender's TCP more than it moves. So there it grows only as far as the path itself needs (docs/adr/0014-windows.md).
  */
 
 /** Frame bytes that the windows of one peer's sessions may still grow by. */
@@ -9,17 +12,24 @@ export interface WindowBudget {
   left: number
 }
 
-/** What windows depend on: the time and the link's round trip, in milliseconds, and what is left to grow by. */
+/** What windows depend on: the time and the link's round trips, in milliseconds, and what is left to grow by. */
 export interface WindowSurroundings {
   readonly now: () => number
+  /** Smoothed, with what waits on the link. */
   readonly roundTrip: () => number | undefined
+  /** Of the path alone. */
+  readonly leastRoundTrip: () => number | undefined
   readonly budget: WindowBudget
 }
 
-/** Round trips of a window's half that still count as being held back by it. */
-const heldBackRoundTrips = 2
-/** A round trip of the sessions is longer than that of the link: event loops take turns. Milliseconds. */
+/** Bytes up to which a window may grow freely: it costs memory and nothing else. */
+const freeSize = 3 * 1024 * 1024
+/** Up to there it holds what is read in so many round trips. One of the sessions is longer than that of the link: event loops take turns. */
+const freeRoundTrips = 4
 const leastRoundTrip = 10
+/** Beyond, it holds what is read in so many of the shortest ones, measured over so many milliseconds: turns of the event loop bring bursts. */
+const neededRoundTrips = 2
+const leastSpan = 20
 
 export class CreditWindow {
   /** Frame bytes that may wait for the application. */
@@ -47,13 +57,20 @@ export class CreditWindow {
 
   /** Frame bytes that the application has consumed in all; may widen the window, to `most`. */
   consumed(total: number, most: number, around: WindowSurroundings): void {
-    if (total - this.consumedAtMark < this.size / 2) return
+    const read = total - this.consumedAtMark
+    if (read < this.size / 2) return
+    const isFree = this.size < freeSize
     const now = around.now()
-    const isHeldBack = now - this.markedAt < heldBackRoundTrips * Math.max(around.roundTrip() ?? 0, leastRoundTrip)
+    const elapsed = now - this.markedAt
+    if (!isFree && elapsed < leastSpan) return
     this.consumedAtMark = total
     this.markedAt = now
-    const growth = Math.min(this.size, most - this.size, around.budget.left)
-    if (!isHeldBack || growth <= 0) return
+    const delay = isFree
+      ? freeRoundTrips * Math.max(around.roundTrip() ?? 0, leastRoundTrip)
+      : neededRoundTrips * (around.leastRoundTrip() ?? 0)
+    const needed = Math.min(read * delay / elapsed, 2 * this.size, isFree ? Math.min(most, freeSize) : most)
+    const growth = Math.min(Math.floor(needed) - this.size, around.budget.left)
+    if (growth <= 0) return
     this.size += growth
     around.budget.left -= growth
   }

@@ -13,6 +13,8 @@ export interface LinkOptions {
   readonly idle?: boolean
   /** Whether sessions may follow the peer onto this link now. Always, when it is left out. */
   readonly mayFollow?: () => boolean
+  /** The shortest round trip of the path, milliseconds, where the link knows it: its smoothed one otherwise. */
+  readonly leastRoundTrip?: () => number | undefined
 }
 
 export class MuxLink {
@@ -29,8 +31,9 @@ export class MuxLink {
   /** Numbered frames that the peer sends again for sessions that are over, because they had come over the earlier link. */
   readonly leftovers = new Map<number, number>()
   readonly streams: ReadonlyArray<MuxStream>
-  /** Milliseconds there and back, undefined before the first measurement. */
+  /** Milliseconds there and back, smoothed and the least; undefined before the first measurement. */
   readonly roundTrip: () => number | undefined
+  readonly leastRoundTrip: () => number | undefined
   readonly mayFollow: () => boolean
   private readonly mux: SessionMux
   private over = false
@@ -40,10 +43,11 @@ export class MuxLink {
     frames: PeerFrames,
     outputs: ReadonlyArray<LinkOutput>,
     roundTrip: () => number | undefined,
-    mayFollow: () => boolean = () => true
+    { leastRoundTrip = roundTrip, mayFollow = () => true }: LinkOptions
   ) {
     this.mux = mux
     this.roundTrip = roundTrip
+    this.leastRoundTrip = leastRoundTrip
     this.mayFollow = mayFollow
     const { maxFrameSize, replyBacklog } = mux.options.numbers
     this.streams = outputs.map((output, index) =>

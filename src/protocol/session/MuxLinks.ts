@@ -39,15 +39,15 @@ export class MuxLinks {
   attach(
     outputs: ReadonlyArray<LinkOutput>,
     roundTrip: () => number | undefined,
-    { idle = false, mayFollow }: LinkOptions = {}
+    options: LinkOptions = {}
   ): MuxLink {
-    const link = new MuxLink(this.mux, this.frames, outputs, roundTrip, mayFollow)
+    const link = new MuxLink(this.mux, this.frames, outputs, roundTrip, options)
     if (this.mux.fault !== undefined) {
       link.close(undefined)
       return link
     }
     this.attached.add(link)
-    if (idle) return link
+    if (options.idle === true) return link
     if (this.mux.options.greater) this.begin(link)
     else if (this.current?.epoch === undefined) this.current = link
     return link

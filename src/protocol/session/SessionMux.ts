@@ -52,6 +52,7 @@ export class SessionMux {
     this.sessionOptions = {
       now: options.now,
       roundTrip: () => this.link?.roundTrip(),
+      leastRoundTrip: () => this.link?.leastRoundTrip(),
       budget: { left: numbers.windowBudget },
       initialWindow: numbers.initialWindow,
       maxWindow: numbers.maxWindow,
@@ -190,8 +191,8 @@ export class SessionMux {
   // --- the links' side
 
   /**
-   * A new link with the same process of the peer: its streams, and its round trip. Sessions move to it when the greater identity, which does
-   * it at once, or either side by `reattach`, begins on it.
+   * A new link with the same process of the peer: its streams, and its round trip, smoothed. Sessions move to it when the greater identity,
+   * which does it at once, or either side by `reattach`, begins on it.
    */
   attach(
     outputs: ReadonlyArray<LinkOutput>,

@@ -6,38 +6,92 @@ const kib = 1024
 const most = 16 * kib * kib
 
 const surroundings = (left = 64 * kib * kib) => {
-  const times: { now: number; roundTrip: number | undefined } = { now: 0, roundTrip: 100 }
+  const times: { now: number; roundTrip: number | undefined; least: number | undefined } = {
+    now: 0,
+    roundTrip: 100,
+    least: 100
+  }
   return {
     times,
-    around: { now: () => times.now, roundTrip: () => times.roundTrip, budget: { left } }
+    around: {
+      now: () => times.now,
+      roundTrip: () => times.roundTrip,
+      leastRoundTrip: () => times.least,
+      budget: { left }
+    }
   }
 }
 
-/** Consumes at this rate, in bytes a millisecond, for a second. */
-const read = (window: CreditWindow, rate: number, { around, times }: ReturnType<typeof surroundings>): void => {
+/** Consumes at this rate, in bytes a millisecond, for five seconds; what has come in so many milliseconds at once. */
+const read = (
+  window: CreditWindow,
+  rate: number,
+  { around, times }: ReturnType<typeof surroundings>,
+  burst = 1
+): void => {
   const start = times.now
-  for (let total = 0; times.now < start + 1_000; times.now++) window.consumed(total += rate, most, around)
+  window.begin(start)
+  for (let total = 0; times.now < start + 5_000;) {
+    times.now += burst
+    for (let i = 0; i < burst; i++) window.consumed(total += rate, most, around)
+  }
 }
 
 describe("CreditWindow", () => {
-  it("doubles while half of it is read within two round trips, to what the rate and the round trip need", () => {
-    for (const rate of [500, 2_000, 10_000]) {
+  it("grows while it is read fast, to about what is read in four round trips", () => {
+    for (const rate of [100, 500, 2_000, 6_000]) {
       const around = surroundings()
       const window = new CreditWindow(64 * kib)
-      window.begin(0)
-      for (let i = 0; i < 5; i++) read(window, rate, around)
+      read(window, rate, around)
       const product = rate * 100
       assert.isAtLeast(window.size, Math.max(64 * kib, 2 * product))
-      assert.isAtMost(window.size, Math.max(64 * kib, 8 * product))
+      assert.isAtMost(window.size, Math.max(64 * kib, 4.5 * product))
     }
+  })
+
+  it("doubles at most", () => {
+    const { around, times } = surroundings()
+    const window = new CreditWindow(64 * kib)
+    window.begin(0)
+    window.consumed(32 * kib, most, around)
+    assert.strictEqual(window.size, 128 * kib)
+    times.now = 1
+    window.consumed(96 * kib, most, around)
+    assert.strictEqual(window.size, 256 * kib)
+  })
+
+  it("beyond 3 MiB it grows to what is read in two of the shortest round trips, however long the usual one and in bursts", () => {
+    const free = 3 * kib * kib
+    for (const [least, size] of [[undefined, free], [0, free], [1.5, free], [4, 8e6], [100, most]] as const) {
+      for (const burst of [1, 7, 15]) {
+        const around = surroundings()
+        around.times.least = least
+        const window = new CreditWindow(64 * kib)
+        read(window, 1_000_000, around, burst)
+        assert.isAtLeast(window.size, 0.95 * size)
+        // It is measured over at least 20 ms, into which one burst more can fall.
+        assert.isAtMost(window.size, size === 8e6 ? size * (1 + burst / 20) : size)
+      }
+    }
+  })
+
+  it("grows to its own limit at most, and not beyond the budget", () => {
+    const tight = surroundings(kib)
+    const held = new CreditWindow(64 * kib)
+    read(held, 1_000_000, tight)
+    assert.deepStrictEqual([held.size, tight.around.budget.left], [65 * kib, 0])
+    const { around } = surroundings()
+    const limited = new CreditWindow(64 * kib)
+    for (let i = 1; i < 10; i++) limited.consumed(i * kib * kib, 100_000, around)
+    assert.strictEqual(limited.size, 100_000)
   })
 
   it("stays as it is for a slow reader, and for one that does not read", () => {
     const around = surroundings()
     const window = new CreditWindow(64 * kib)
-    window.begin(0)
     read(window, 100, around)
-    window.consumed(100_000, most, around.around)
+    around.times.now += 5_000
+    window.consumed(600_000, most, around.around)
     assert.strictEqual(window.size, 64 * kib)
   })
 
@@ -57,7 +111,7 @@ describe("CreditWindow", () => {
       times.roundTrip = roundTrip
       const window = new CreditWindow(64 * kib)
       window.begin(0)
-      times.now = 19
+      times.now = 10
       window.consumed(32 * kib, most, around)
       assert.strictEqual(window.size, 128 * kib)
       times.now += 20

@@ -6,7 +6,14 @@ const kib = 1024
 const receiver = (window = 64 * kib, granted = window) => {
   const times = { now: 0 }
   const budget = { left: 1024 * kib }
-  const around = { now: () => times.now, roundTrip: () => 10, budget, maxWindow: 256 * kib, creditStep: 16 * kib }
+  const around = {
+    now: () => times.now,
+    roundTrip: () => 10,
+    leastRoundTrip: () => 10,
+    budget,
+    maxWindow: 256 * kib,
+    creditStep: 16 * kib
+  }
   return { times, budget, self: new FrameReceiver(around, window, granted) }
 }
 
