@@ -14,6 +14,7 @@ import {
   helloOf,
   inNetwork,
   makeNode,
+  openConnections,
   pair,
   secretOf,
   settle,
@@ -23,7 +24,6 @@ import {
 } from "../utils/directNodes.ts"
 
 const attempt = new Uint8Array(16).fill(7)
-const openConnections = Effect.map(MemoryNetwork, (network) => network.connections().length)
 
 const accept = (lower: DirectNode, greater: DirectNode, streams?: number) =>
   lower.links.accept(greater.key, streams).pipe(Effect.forkScoped({ startImmediately: true }))

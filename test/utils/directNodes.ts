@@ -1,6 +1,7 @@
 /**
  * Two nodes with `DirectLinks` in the network inside the process: `greater` and `lower` by their identity keys, at 10.0.0.1 and 10.0.0.2.
  */
+import { assert } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -185,6 +186,12 @@ export const helloOf = (
     })
   )
 
+/** Both expect an attempt that `greater` announced. */
+export const expectBoth = Effect.fnUntraced(function*(greater: DirectNode, lower: DirectNode, attempt: Uint8Array) {
+  yield* greater.links.expect({ identityKey: lower.key, attempt, announcedBy: "us" })
+  yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })
+})
+
 /** Both meet for an attempt that `greater` announced, at the same time. */
 export const meetBoth = Effect.fnUntraced(function*(
   greater: DirectNode,
@@ -193,8 +200,7 @@ export const meetBoth = Effect.fnUntraced(function*(
   endpoints: { readonly ofGreater?: ReadonlyArray<IpEndpoint>; readonly ofLower?: ReadonlyArray<IpEndpoint> } = {}
 ) {
   const { ofGreater = [greater.endpoint], ofLower = [lower.endpoint] } = endpoints
-  yield* greater.links.expect({ identityKey: lower.key, attempt, announcedBy: "us" })
-  yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })
+  yield* expectBoth(greater, lower, attempt)
   const lowers = yield* lower.links.meet({
     identityKey: greater.key,
     attempt,
@@ -208,4 +214,22 @@ export const meetBoth = Effect.fnUntraced(function*(
     announcedBy: "us"
   }).pipe(Effect.tap((link) => Effect.sync(() => begin(link))), Effect.forkScoped({ startImmediately: true }))
   return { greater: greaters, lower: lowers }
+})
+
+/** How many connections there are in the network. */
+export const openConnections = Effect.map(MemoryNetwork, (network) => network.connections().length)
+
+/** Both have the same streams: what one writes on a stream comes out at the other's stream of the same number, both ways. */
+export const assertJoined = Effect.fnUntraced(function*(greater: DirectLink, lower: DirectLink) {
+  assert.strictEqual(greater.streams.length, lower.streams.length)
+  const [atGreater, atLower] = [greater.streams.map(watch), lower.streams.map(watch)]
+  for (const [index, stream] of lower.streams.entries()) stream.write([Uint8Array.of(index)])
+  for (const [index, stream] of greater.streams.entries()) stream.write([Uint8Array.of(index)])
+  yield* TestClock.adjust(2_000)
+  for (const index of greater.streams.keys()) {
+    assert.deepStrictEqual(atGreater[index]!.bytes, [index])
+    assert.deepStrictEqual(atLower[index]!.bytes, [0xb0 + index, index])
+    assert.deepStrictEqual([atGreater[index]!.closed, atLower[index]!.closed], [undefined, undefined])
+    assert.notStrictEqual(greater.roles[index], lower.roles[index])
+  }
 })
