@@ -134,8 +134,19 @@ export {
   netCryptoSettingsConfig,
   NetCryptoSettingsInvalid
 } from "./services/NetCryptoSettings.ts"
-export { type NodeNumbers, type NodeRole, NodeSettings, nodeSettingsConfig } from "./services/NodeSettings.ts"
-export { portMappingConfig, type PortMappingNumbers, PortMappingSettings } from "./services/PortMapping.ts"
+export {
+  type NodeNumbers,
+  type NodeRole,
+  NodeSettings,
+  nodeSettingsConfig,
+  NodeSettingsInvalid
+} from "./services/NodeSettings.ts"
+export {
+  portMappingConfig,
+  type PortMappingNumbers,
+  PortMappingSettings,
+  PortMappingSettingsInvalid
+} from "./services/PortMappingSettings.ts"
 export {
   type RegistryNumbers,
   RegistrySettings,

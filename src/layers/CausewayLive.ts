@@ -18,7 +18,7 @@ import { type DirectSettingsInvalid, validDirectSettings } from "../services/Dir
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
 import { NetCrypto, type NetCryptoConnection } from "../services/NetCrypto.ts"
-import { NodeIsClient, NodeSettings } from "../services/NodeSettings.ts"
+import { NodeIsClient, type NodeSettingsInvalid, validNodeSettings } from "../services/NodeSettings.ts"
 import { type SessionSettingsInvalid, validSessionSettings } from "../services/SessionSettings.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { PeerHandle } from "./peerHandle.ts"
@@ -39,7 +39,7 @@ interface Claimable {
 
 export const layer: Layer.Layer<
   Causeway,
-  SessionSettingsInvalid | DirectSettingsInvalid,
+  SessionSettingsInvalid | DirectSettingsInvalid | NodeSettingsInvalid,
   NetCrypto | Entropy | Identity
 > = Layer.effect(
   Causeway,
@@ -48,7 +48,7 @@ export const layer: Layer.Layer<
     const { identity } = yield* Identity
     const netCrypto = yield* NetCrypto
     const numbers = yield* validSessionSettings
-    const isClient = (yield* NodeSettings).role === "client"
+    const isClient = (yield* validNodeSettings).role === "client"
     const now = monotonicMillis(yield* Clock.Clock)
     const directNumbers = yield* validDirectSettings
     // Undefined: a node without direct links, which answers no announcement of them.

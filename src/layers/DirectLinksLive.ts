@@ -20,7 +20,7 @@ import { type DirectSettingsInvalid, validDirectSettings } from "../services/Dir
 import { DirectTransport } from "../services/DirectTransport.ts"
 import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
-import { NodeSettings } from "../services/NodeSettings.ts"
+import { type NodeSettingsInvalid, validNodeSettings } from "../services/NodeSettings.ts"
 import { mappedEndpoints } from "../services/PortMapping.ts"
 import type { TransportError } from "../services/RelayTransport.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
@@ -50,7 +50,7 @@ export const layer = (
   options: DirectLinksOptions = {}
 ): Layer.Layer<
   DirectLinks,
-  TransportError | DirectSettingsInvalid,
+  TransportError | DirectSettingsInvalid | NodeSettingsInvalid,
   DirectTransport | Identity | ToxCrypto | Entropy
 > =>
   Layer.effect(
@@ -96,7 +96,7 @@ export const layer = (
         onRejected: rejections.publish
       })
       // A client is not called (row M03).
-      const listen = (yield* NodeSettings).role === "client" ? undefined : options.listen
+      const listen = (yield* validNodeSettings).role === "client" ? undefined : options.listen
       const listener = listen && (yield* transport.listen(listen, calls.pskOf))
       const mapped = listener && (yield* mappedEndpoints(listener.port))
       if (listener !== undefined) yield* Effect.forkScoped(listener.serve(calls.serve, calls.onRefused))

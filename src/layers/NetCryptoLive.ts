@@ -24,7 +24,7 @@ import { NetCrypto, type PeerAddress } from "../services/NetCrypto.ts"
 import { NetCryptoBridge } from "../services/NetCryptoBridge.ts"
 import * as Failure from "../services/NetCryptoError.ts"
 import { validNetCryptoSettings } from "../services/NetCryptoSettings.ts"
-import { NodeSettings } from "../services/NodeSettings.ts"
+import { validNodeSettings } from "../services/NodeSettings.ts"
 import { ToxCrypto } from "../services/ToxCrypto.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { NetCryptoChannel } from "./netCryptoChannel.ts"
@@ -41,7 +41,7 @@ export const layer = Layer.effect(
     const { fill } = yield* Entropy
     const { dht, identity } = yield* Identity
     const numbers = yield* validNetCryptoSettings
-    const isClient = (yield* NodeSettings).role === "client"
+    const isClient = (yield* validNodeSettings).role === "client"
     const now = monotonicMillis(yield* Clock.Clock)
     const jar = yield* Effect.acquireRelease(
       Effect.sync(() => new CookieJar(crypto, fill, numbers.cookieLifetime)),

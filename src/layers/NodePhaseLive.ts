@@ -15,7 +15,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { ConnectionRegistry } from "../services/ConnectionRegistry.ts"
 import { DirectTransport } from "../services/DirectTransport.ts"
 import { NodePhase, type Phase, phaseOf, phasesBetween } from "../services/NodePhase.ts"
-import { NodeSettings } from "../services/NodeSettings.ts"
+import { type NodeSettingsInvalid, validNodeSettings } from "../services/NodeSettings.ts"
 import { RelayTransport } from "../services/RelayTransport.ts"
 import * as nodeGate from "./nodeGate.ts"
 import * as Waiters from "./waitUntil.ts"
@@ -24,9 +24,9 @@ import * as Waiters from "./waitUntil.ts"
  * The node with its phase. `node` is what needs the transports: from `RelayClient` and `DirectLinks` up to what the application uses. The
  * transports come from outside of it, since only then can they be gated; they are given on gated. Its layers are shared with no others.
  */
-export const layer = <A, E, R>(node: Layer.Layer<A, E, R>): Layer.Layer<A | NodePhase, E, R> =>
+export const layer = <A, E, R>(node: Layer.Layer<A, E, R>): Layer.Layer<A | NodePhase, E | NodeSettingsInvalid, R> =>
   Layer.effectContext(Effect.gen(function*() {
-    const { goodbyeTimeout } = yield* NodeSettings
+    const { goodbyeTimeout } = yield* validNodeSettings
     const outside = yield* Effect.context<never>()
     const waiters = Waiters.make()
     /** Of what the phase is derived from: tells those who follow it whether to look again. */

@@ -19,9 +19,9 @@ import {
   PortMapperMissing,
   PortMapping,
   PortMappingError,
-  type PortMappingErrorReason,
-  PortMappingSettings
+  type PortMappingErrorReason
 } from "../services/PortMapping.ts"
+import { type PortMappingSettingsInvalid, validPortMappingSettings } from "../services/PortMappingSettings.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import * as natGateway from "./natGateway.ts"
 
@@ -45,11 +45,13 @@ interface Port {
 }
 
 /** The layer with another way to load the library. */
-export const layerWith = (load: () => Promise<natGateway.NatLibrary>): Layer.Layer<PortMapping, PortMapperMissing> =>
+export const layerWith = (
+  load: () => Promise<natGateway.NatLibrary>
+): Layer.Layer<PortMapping, PortMapperMissing | PortMappingSettingsInvalid> =>
   Layer.effect(
     PortMapping,
     Effect.gen(function*() {
-      const numbers = yield* PortMappingSettings
+      const numbers = yield* validPortMappingSettings
       const now = monotonicMillis(yield* Clock.Clock)
       const library = yield* Effect.tryPromise({
         try: load,
@@ -178,6 +180,6 @@ export const layerWith = (load: () => Promise<natGateway.NatLibrary>): Layer.Lay
  * Port mapping for every port that a node listens at for direct links: provide it to the node. Fails with `PortMapperMissing` when the
  * library is not installed.
  */
-export const layer: Layer.Layer<PortMapping, PortMapperMissing> = layerWith(() =>
+export const layer: Layer.Layer<PortMapping, PortMapperMissing | PortMappingSettingsInvalid> = layerWith(() =>
   import("@achingbrain/nat-port-mapper")
 )

@@ -1,4 +1,3 @@
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -78,64 +77,6 @@ export interface MappedPort {
   /** The present state, then every change. */
   readonly states: Stream.Stream<MappingState>
 }
-
-/** Numbers of port mapping. Durations are milliseconds. */
-export interface PortMappingNumbers {
-  /** For how long the gateway is asked to keep the mapping; it is renewed after half of it. Some keep at least an hour. */
-  readonly lease: number
-  /** How long finding a gateway and mapping the port may take, for each protocol. */
-  readonly attemptTimeout: number
-  /** The pause after an attempt that came to nothing: at first, and at most; it doubles. */
-  readonly retryMin: number
-  readonly retryMax: number
-  /** How long taking a mapping back may take: at the end, and after an attempt that came to nothing. */
-  readonly unmapTimeout: number
-  /** The URL of the gateway's UPnP description; it is searched for when left out. `false`: UPnP is not tried. */
-  readonly upnp: string | false | undefined
-  /** The gateway's address for NAT-PMP; the machine's default route when left out (on Linux). `false`: NAT-PMP is not tried. */
-  readonly natPmp: string | false | undefined
-}
-
-const defaults: PortMappingNumbers = {
-  lease: 3_600_000,
-  attemptTimeout: 10_000,
-  retryMin: 60_000,
-  retryMax: 1_800_000,
-  unmapTimeout: 1_000,
-  upnp: undefined,
-  natPmp: undefined
-}
-
-/** Settings of port mapping. */
-export const PortMappingSettings = Context.Reference<PortMappingNumbers>("causeway/services/PortMappingSettings", {
-  defaultValue: () => defaults
-})
-
-const milliseconds = (name: "lease" | "attemptTimeout" | "retryMin" | "retryMax" | "unmapTimeout", word: string) =>
-  Config.schema(
-    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2_147_483_647 })),
-    `CAUSEWAY_PORT_MAPPING_${word}`
-  ).pipe(Config.withDefault(defaults[name]))
-
-const gateway = (word: string): Config.Config<string | false | undefined> =>
-  Config.String(`CAUSEWAY_PORT_MAPPING_${word}`).pipe(
-    Config.map((text) => text === "off" ? false : text),
-    Config.withDefault(undefined)
-  )
-
-/**
- * The same out of `CAUSEWAY_PORT_MAPPING_LEASE`, `_ATTEMPT_TIMEOUT`, `_RETRY_MIN`, `_RETRY_MAX`, `_UNMAP_TIMEOUT` (milliseconds), `_UPNP` (a
- * URL, or `off`) and `_NAT_PMP` (an address, or `off`), for those that are set.
- */
-export const portMappingConfig: Config.Config<PortMappingNumbers> = Config.all({
-  lease: milliseconds("lease", "LEASE"),
-  attemptTimeout: milliseconds("attemptTimeout", "ATTEMPT_TIMEOUT"),
-  retryMin: milliseconds("retryMin", "RETRY_MIN"),
-  retryMax: milliseconds("retryMax", "RETRY_MAX"),
-  unmapTimeout: milliseconds("unmapTimeout", "UNMAP_TIMEOUT"),
-  upnp: gateway("UPNP"),
-  natPmp: gateway("NAT_PMP")
-})
 
 /**
  * Asks the gateway of the local network to lead one of its TCP ports to one of ours. Entirely optional: whoever listens looks whether there

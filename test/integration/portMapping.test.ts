@@ -14,14 +14,12 @@ import { defaultRouteOf } from "../../src/layers/natGateway.ts"
 import * as PortMappingNat from "../../src/layers/PortMappingNat.ts"
 import * as ToxCryptoWasm from "../../src/layers/ToxCryptoWasm.ts"
 import { DirectLinks } from "../../src/services/DirectLinks.ts"
+import { mappedEndpoints, type MappingState, PortMapping } from "../../src/services/PortMapping.ts"
 import {
-  mappedEndpoints,
-  type MappingState,
-  PortMapping,
   portMappingConfig,
   type PortMappingNumbers,
   PortMappingSettings
-} from "../../src/services/PortMapping.ts"
+} from "../../src/services/PortMappingSettings.ts"
 import { type FakeGateway, natPmpGateway, upnpGateway } from "../utils/fakeGateway.ts"
 
 const run = <A, E>(effect: Effect.Effect<A, E, PortMapping>, numbers: Partial<PortMappingNumbers>): Promise<A> =>

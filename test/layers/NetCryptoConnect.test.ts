@@ -3,8 +3,6 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import type { NetCryptoError } from "../../src/services/NetCryptoError.ts"
-import type { NetCryptoSettingsInvalid } from "../../src/services/NetCryptoSettings.ts"
 import { collect, forkNow, join, type Node, node, numbered, numberOf, within } from "../utils/cryptoNode.ts"
 import * as FakeWire from "../utils/FakeWire.ts"
 
@@ -203,7 +201,7 @@ describe("NetCryptoLive when both call at once", () => {
   it.effect("one session on both sides, whatever the order of the first six deliveries", () =>
     Effect.gen(function*() {
       let worlds = 0
-      const walk = (choices: ReadonlyArray<number>): Effect.Effect<void, NetCryptoError | NetCryptoSettingsInvalid> =>
+      const walk = (choices: ReadonlyArray<number>): Effect.Effect<void, Effect.Error<ReturnType<typeof play>>> =>
         Effect.gen(function*() {
           const { open } = yield* Effect.scoped(play(choices))
           worlds++

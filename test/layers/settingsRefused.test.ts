@@ -6,7 +6,10 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as CausewayLive from "../../src/layers/CausewayLive.ts"
 import * as DirectLinksLive from "../../src/layers/DirectLinksLive.ts"
+import * as NetCryptoLive from "../../src/layers/NetCryptoLive.ts"
+import * as NodePhaseLive from "../../src/layers/NodePhaseLive.ts"
 import * as PeerConnectionBuilderLive from "../../src/layers/PeerConnectionBuilderLive.ts"
+import * as PortMappingNat from "../../src/layers/PortMappingNat.ts"
 import * as RelayClientLive from "../../src/layers/RelayClientLive.ts"
 import * as RelayServerLive from "../../src/layers/RelayServerLive.ts"
 import * as ToxCryptoNative from "../../src/layers/ToxCryptoNative.ts"
@@ -15,6 +18,9 @@ import { DirectSettings } from "../../src/services/DirectSettings.ts"
 import { DirectTransport } from "../../src/services/DirectTransport.ts"
 import { Identity } from "../../src/services/Identity.ts"
 import { NetCrypto } from "../../src/services/NetCrypto.ts"
+import { NetCryptoBridge } from "../../src/services/NetCryptoBridge.ts"
+import { NodeSettings } from "../../src/services/NodeSettings.ts"
+import { PortMappingSettings } from "../../src/services/PortMappingSettings.ts"
 import { RelayServerSettings } from "../../src/services/RelayServerSettings.ts"
 import { RelaySettings } from "../../src/services/RelaySettings.ts"
 import { RelayTransport } from "../../src/services/RelayTransport.ts"
@@ -22,9 +28,14 @@ import { SessionSettings } from "../../src/services/SessionSettings.ts"
 import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { keyPairFrom } from "../utils/plainCrypto.ts"
 
+const uncalled = (): never => {
+  throw new Error("called in spite of the settings")
+}
+
 /** Of those that are made up nothing may be called. */
 const untouched = Layer.mergeAll(
   Layer.mock(NetCrypto, {}),
+  Layer.succeed(NetCryptoBridge, { attach: uncalled, open: uncalled }),
   Layer.mock(DirectLinks, {}),
   Layer.mock(DirectTransport, {}),
   Layer.mock(RelayTransport, {}),
@@ -37,6 +48,8 @@ const sessions = Context.make(SessionSettings, { ...SessionSettings.defaultValue
 const direct = Context.make(DirectSettings, { ...DirectSettings.defaultValue(), parallelism: 0 })
 const relay = Context.make(RelaySettings, { ...RelaySettings.defaultValue(), pingInterval: 0 })
 const server = Context.make(RelayServerSettings, { ...RelayServerSettings.defaultValue(), pendingTotal: 0 })
+const node = Context.make(NodeSettings, { ...NodeSettings.defaultValue(), goodbyeTimeout: 0 })
+const mapping = Context.make(PortMappingSettings, { ...PortMappingSettings.defaultValue(), lease: 0 })
 
 type Services = Layer.Success<typeof untouched>
 interface Case {
@@ -50,6 +63,7 @@ interface Case {
 const relayServer = RelayServerLive.layer({ host: "127.0.0.1", port: 0, keyPair: keyPairFrom(0x83) })
 const sendBuffer = { settings: sessions, tag: "SessionSettingsInvalid", message: "sendBuffer is 0: use" }
 const parallelism = { settings: direct, tag: "DirectSettingsInvalid", message: "parallelism is 0: use" }
+const goodbyeTimeout = { settings: node, tag: "NodeSettingsInvalid", message: "goodbyeTimeout is 0: use" }
 const cases: ReadonlyArray<Case> = [
   { name: "CausewayLive", build: Layer.build(CausewayLive.layer), ...sendBuffer },
   { name: "CausewayLive", build: Layer.build(CausewayLive.layer), ...parallelism },
@@ -64,6 +78,17 @@ const cases: ReadonlyArray<Case> = [
     ...parallelism
   },
   { name: "DirectLinksLive", build: Layer.build(DirectLinksLive.layer()), ...parallelism },
+  { name: "CausewayLive", build: Layer.build(CausewayLive.layer), ...goodbyeTimeout },
+  { name: "NetCryptoLive", build: Layer.build(NetCryptoLive.layer), ...goodbyeTimeout },
+  { name: "DirectLinksLive", build: Layer.build(DirectLinksLive.layer()), ...goodbyeTimeout },
+  { name: "NodePhaseLive", build: Layer.build(NodePhaseLive.layer(Layer.empty)), ...goodbyeTimeout },
+  {
+    name: "PortMappingNat",
+    build: Layer.build(PortMappingNat.layer),
+    settings: mapping,
+    tag: "PortMappingSettingsInvalid",
+    message: "lease is 0: use"
+  },
   {
     name: "RelayClientLive",
     build: Layer.build(RelayClientLive.layer),

@@ -4,6 +4,8 @@ import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import * as Direct from "../../src/services/DirectSettings.ts"
 import * as NetCrypto from "../../src/services/NetCryptoSettings.ts"
+import * as Node from "../../src/services/NodeSettings.ts"
+import * as PortMapping from "../../src/services/PortMappingSettings.ts"
 import * as Registry from "../../src/services/RegistrySettings.ts"
 import * as RelayServer from "../../src/services/RelayServerSettings.ts"
 import * as Relay from "../../src/services/RelaySettings.ts"
@@ -21,12 +23,20 @@ interface Group {
   readonly problemOf: (settings: never) => string | undefined
 }
 
+const { natPmp: _natPmp, upnp: _upnp, ...portMapping } = PortMapping.PortMappingSettings.defaultValue()
+
 /** Groups of which each setting is judged by itself. */
 const groups: ReadonlyArray<Group> = [
   { name: "sessions", defaults: { ...Session.SessionSettings.defaultValue() }, problemOf: Session.problemOf },
   { name: "direct links", defaults: { ...Direct.DirectSettings.defaultValue() }, problemOf: Direct.problemOf },
   { name: "the relay client", defaults: { ...Relay.RelaySettings.defaultValue() }, problemOf: Relay.problemOf },
-  { name: "a relay", defaults: { ...RelayServer.RelayServerSettings.defaultValue() }, problemOf: RelayServer.problemOf }
+  {
+    name: "a relay",
+    defaults: { ...RelayServer.RelayServerSettings.defaultValue() },
+    problemOf: RelayServer.problemOf
+  },
+  { name: "the node", defaults: { ...Node.NodeSettings.defaultValue() }, problemOf: Node.problemOf },
+  { name: "port mapping", defaults: portMapping, problemOf: PortMapping.problemOf }
 ]
 const settingsOfGroups = groups.flatMap((group) =>
   Object.keys(group.defaults).map((name) => ({ ...group, group: group.name, name }))
@@ -36,7 +46,7 @@ describe("settings", () => {
   it.each(settingsOfGroups)("$group: $name is checked, and named", ({ defaults, name, problemOf }) => {
     const judge = (value: unknown) => problemOf({ ...defaults, [name]: value } as never)
     expect(judge(defaults[name])).toBeUndefined()
-    const isNumber = typeof defaults[name] !== "boolean" && name !== "policy"
+    const isNumber = typeof defaults[name] !== "boolean" && name !== "policy" && name !== "role"
     // A relay has no limit on a client's bytes unless it is given one.
     for (
       const value of isNumber
@@ -60,11 +70,36 @@ describe("settings", () => {
     ["the relay client", "markWindow", 4_095],
     ["the relay client", "reconnectMax", 249],
     ["a relay", "bytesPerSecond", 0],
-    ["a relay", "pendingTotal", 0]
+    ["a relay", "pendingTotal", 0],
+    ["the node", "goodbyeTimeout", 0],
+    ["port mapping", "lease", 0],
+    ["port mapping", "retryMax", 59_999]
   ])("%s with %s %d are refused", (group, name, value) => {
     const { defaults, problemOf } = groups.find((each) => each.name === group)!
     expect(problemOf({ ...defaults, [name]: value } as never)).toContain(`${name} is ${value}: use `)
   })
+
+  it.each([
+    ["upnp", "192.0.2.1", "use the http URL"],
+    ["upnp", "ftp://192.0.2.1/", "use the http URL"],
+    ["upnp", "", "use the http URL"],
+    ["natPmp", "gateway.example", "use the gateway's IPv4 address"],
+    ["natPmp", "2001:db8::1", "use the gateway's IPv4 address"],
+    ["natPmp", "", "use the gateway's IPv4 address"]
+  ])("port mapping with %s '%s' is refused", (name, value, message) => {
+    const defaults = PortMapping.PortMappingSettings.defaultValue()
+    expect(PortMapping.problemOf({ ...defaults, [name]: value })).toContain(`${name} is ${value}: ${message}`)
+  })
+
+  it.each([["upnp", "http://192.0.2.1:5000/rootDesc.xml"], ["natPmp", "192.0.2.1"]])(
+    "port mapping with %s %s works",
+    (name, value) => {
+      const defaults = PortMapping.PortMappingSettings.defaultValue()
+      for (const works of [value, false, undefined]) {
+        expect(PortMapping.problemOf({ ...defaults, [name]: works })).toBeUndefined()
+      }
+    }
+  )
 
   it("the largest frames of bytes are taken by a peer with the default settings", () => {
     const { maxFrameSize } = Session.SessionSettings.defaultValue()
