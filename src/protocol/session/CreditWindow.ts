@@ -3,8 +3,8 @@
  * the bandwidth-delay product. Growth comes out of a budget that all sessions with a peer share, so that a peer cannot fill
  * the memory by opening sessions that nobody reads.
  *
- * A window beyond what the system's own buffers hold is filled by waiting, which makes the round trip longer, and is no use: that costs
- * the sender's TCP more than it moves. So there it grows only as far as the path itself needs (docs/adr/0014-windows.md).
+ * On a near path a window beyond what the system's own buffers hold is filled by waiting, which makes the round trip longer, and is no
+ * use: that costs the sender's TCP more than it moves. So there it grows only as far as the path itself needs (docs/adr/0014-windows.md).
  */
 
 /** Frame bytes that the windows of one peer's sessions may still grow by. */
@@ -22,12 +22,13 @@ export interface WindowSurroundings {
   readonly budget: WindowBudget
 }
 
-/** Bytes up to which a window may grow freely: it costs memory and nothing else. */
-const freeSize = 3 * 1024 * 1024
-/** Up to there it holds what is read in so many round trips. One of the sessions is longer than that of the link: event loops take turns. */
+/** Shortest round trip, milliseconds, below which a path is near, and bytes beyond which a window on it is filled by waiting. */
+const farRoundTrip = 5
+const nearSize = 3 * 1024 * 1024
+/** Elsewhere a window holds what is read in so many round trips. One of the sessions is longer than that of the link: event loops take turns. */
 const freeRoundTrips = 4
 const leastRoundTrip = 10
-/** Beyond, it holds what is read in so many of the shortest ones, measured over so many milliseconds: turns of the event loop bring bursts. */
+/** There it holds what is read in so many of the shortest ones, measured over so many milliseconds: turns of the event loop bring bursts. */
 const neededRoundTrips = 2
 const leastSpan = 20
 
@@ -59,16 +60,19 @@ export class CreditWindow {
   consumed(total: number, most: number, around: WindowSurroundings): void {
     const read = total - this.consumedAtMark
     if (read < this.size / 2) return
-    const isFree = this.size < freeSize
+    const shortest = around.leastRoundTrip() ?? 0
+    const isNear = shortest < farRoundTrip
+    const isWaiting = isNear && this.size >= nearSize
     const now = around.now()
     const elapsed = now - this.markedAt
-    if (!isFree && elapsed < leastSpan) return
+    if (isWaiting && elapsed < leastSpan) return
     this.consumedAtMark = total
     this.markedAt = now
-    const delay = isFree
-      ? freeRoundTrips * Math.max(around.roundTrip() ?? 0, leastRoundTrip)
-      : neededRoundTrips * (around.leastRoundTrip() ?? 0)
-    const needed = Math.min(read * delay / elapsed, 2 * this.size, isFree ? Math.min(most, freeSize) : most)
+    const delay = isWaiting
+      ? neededRoundTrips * shortest
+      : freeRoundTrips * Math.max(around.roundTrip() ?? 0, leastRoundTrip)
+    const limit = isNear && !isWaiting ? Math.min(most, nearSize) : most
+    const needed = Math.min(read * delay / elapsed, 2 * this.size, limit)
     const growth = Math.min(Math.floor(needed) - this.size, around.budget.left)
     if (growth <= 0) return
     this.size += growth

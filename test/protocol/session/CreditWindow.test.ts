@@ -60,9 +60,21 @@ describe("CreditWindow", () => {
     assert.strictEqual(window.size, 256 * kib)
   })
 
-  it("beyond 3 MiB it grows to what is read in two of the shortest round trips, however long the usual one and in bursts", () => {
+  it("grows beyond 3 MiB as before on a path of 5 ms and more, and on a nearer one hardly, however long the usual round trip", () => {
+    for (const [least, size] of [[5, 12e6], [30, 12e6], [4.9, 3 * kib * kib], [undefined, 3 * kib * kib]] as const) {
+      const around = surroundings()
+      around.times.roundTrip = 30
+      around.times.least = least
+      const window = new CreditWindow(64 * kib)
+      read(window, 100_000, around)
+      assert.isAtLeast(window.size, 0.95 * size)
+      assert.isAtMost(window.size, size)
+    }
+  })
+
+  it("beyond 3 MiB on a near path it grows to what is read in two of the shortest round trips, also in bursts", () => {
     const free = 3 * kib * kib
-    for (const [least, size] of [[undefined, free], [0, free], [1.5, free], [4, 8e6], [100, most]] as const) {
+    for (const [least, size] of [[0, free], [1.5, free], [4, 8e6]] as const) {
       for (const burst of [1, 7, 15]) {
         const around = surroundings()
         around.times.least = least
@@ -72,6 +84,43 @@ describe("CreditWindow", () => {
         // It is measured over at least 20 ms, into which one burst more can fall.
         assert.isAtMost(window.size, size === 8e6 ? size * (1 + burst / 20) : size)
       }
+    }
+  })
+
+  it("beyond 3 MiB on a near path it is measured over at least 20 ms, and doubles at most", () => {
+    const size = 4 * kib * kib
+    for (const [span, grown] of [[19.9, 1], [20, 2]] as const) {
+      const { around, times } = surroundings()
+      times.least = 4
+      const window = new CreditWindow(size)
+      window.begin(0)
+      times.now = span
+      window.consumed(6 * size, most, around)
+      assert.strictEqual(window.size, grown * size)
+    }
+    const { around, times } = surroundings()
+    times.least = 4
+    const window = new CreditWindow(size)
+    window.begin(0)
+    for (const [now, total] of [[19, 18e6], [25, 20e6]] as const) {
+      times.now = now
+      window.consumed(total, most, around)
+    }
+    // What came before the 20 ms were over counts as well: 20 MB in 25 ms.
+    assert.strictEqual(window.size, 6.4e6)
+  })
+
+  it("follows the latest rate, not that since the beginning", () => {
+    for (const [first, slow, fast] of [[64 * kib, 100, 2_000], [3 * kib * kib, 1_000, 1_000_000]] as const) {
+      const { around, times } = surroundings()
+      times.least = 4
+      const window = new CreditWindow(first)
+      window.begin(0)
+      let total = 0
+      for (; times.now < 100_000; times.now++) window.consumed(total += slow, most, around)
+      const before = window.size
+      for (; times.now < 101_000; times.now++) window.consumed(total += fast, most, around)
+      assert.deepStrictEqual([before, window.size > 1.5 * first], [first, true])
     }
   })
 
