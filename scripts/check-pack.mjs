@@ -1,7 +1,7 @@
 /**
  * Checks the package as a user gets it: builds, packs, installs the tarball into an empty project and imports it there. The main
- * entry and `./testing` must load beside `effect` alone, without `node:*` and without `@effect/platform-node`; `./node` and the
- * command must load once that peer is installed. The project lies in a temporary folder that is always removed.
+ * entry and `./testing` must load beside `effect` alone, without `node:*` and without `@effect/platform-node`; so must `./node`, but with
+ * `node:*`; the command must load once that peer is installed. The project lies in a temporary folder that is always removed.
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -111,8 +111,8 @@ const main = () => {
     )
   }
 
-  npmInstall(`@effect/platform-node@${devDependencies["@effect/platform-node"]}`)
   probeEntries(`${name}/node`)
+  npmInstall(`@effect/platform-node@${devDependencies["@effect/platform-node"]}`)
   run(join(project, "node_modules/.bin/causeway"), ["--help"], project)
   say("the command starts")
 }

@@ -32,7 +32,13 @@ export type { RelayLink, RelayLinkEvents } from "./protocol/relay/RelayLink.ts"
 export type { SessionMuxCounts } from "./protocol/session/sessionMuxOptions.ts"
 
 // Services
-export { Causeway, type Peer, type PeerLinkState } from "./services/Causeway.ts"
+export {
+  Causeway,
+  type CausewayAddress,
+  type ConnectOptions,
+  type Peer,
+  type PeerLinkState
+} from "./services/Causeway.ts"
 export {
   ConnectionRegistry,
   type OobHandler,

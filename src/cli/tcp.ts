@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import * as nodeTransportError from "../layers/nodeTransportError.ts"
+import { opened, orFail } from "../layers/nodeTcp.ts"
 import type { TransportError } from "../services/RelayTransport.ts"
 import { detailOf } from "./nodeStreams.ts"
 import { SocketBroken } from "./SocketBroken.ts"
@@ -40,22 +40,6 @@ const own = (socket: Net.Socket): Effect.Effect<Net.Socket, never, Scope.Scope> 
     Effect.sync(() => socket.on("error", () => undefined)),
     (owned) => Effect.sync(() => dispose(owned))
   )
-
-const orFail = <A>(open: () => A): Effect.Effect<A, TransportError> =>
-  Effect.try({ try: open, catch: nodeTransportError.whileOpening })
-
-/** Waits for the event that says "open", or for the error instead of it. */
-const opened = (emitter: Net.Socket | Net.Server, event: "connect" | "listening") =>
-  Effect.callback<void, TransportError>((resume) => {
-    const onOpen = () => resume(Effect.void)
-    const onError = (cause: unknown) => resume(Effect.fail(nodeTransportError.whileOpening(cause)))
-    emitter.once(event, onOpen)
-    emitter.once("error", onError)
-    return Effect.sync(() => {
-      emitter.off(event, onOpen)
-      emitter.off("error", onError)
-    })
-  })
 
 /** A connection to a service. The scope resets it unless both directions have ended. */
 export const dial = Effect.fn("tcp.dial")(function*(

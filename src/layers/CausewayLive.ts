@@ -37,6 +37,7 @@ interface Claimable {
   readonly sessions: PeerSessions
 }
 
+/** Peers and sessions until the scope closes, which says goodbye to every peer. Fails when a setting is out of its range. */
 export const layer: Layer.Layer<
   Causeway,
   SessionSettingsInvalid | DirectSettingsInvalid | NodeSettingsInvalid,

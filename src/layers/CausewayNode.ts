@@ -31,6 +31,7 @@ const relayed = NetCryptoLive.layer.pipe(
   Layer.provideMerge(RelayClientLive.layer)
 )
 
+/** Whether, and where, peers can call directly. */
 export interface CausewayNodeOptions {
   /** Where peers may dial this node directly; port 0 takes a free port. Without it, and as a client, the node only dials. */
   readonly direct?: { readonly host: string; readonly port: number } | undefined

@@ -34,6 +34,7 @@ interface Reader {
   readonly filled: Latch.Latch
 }
 
+/** The registry with no relays at first; its scope ends all connections to relays. Fails when a setting is out of its range. */
 export const layer = Layer.effect(
   ConnectionRegistry,
   Effect.gen(function*() {

@@ -32,6 +32,7 @@ import { DirectRejections } from "./directRejections.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import * as Waiters from "./waitUntil.ts"
 
+/** Whether, and where, peers can call. */
 export interface DirectLinksOptions {
   /**
    * Where to be called at; port 0 takes a free port. Without it, and as a client (`NodeSettings`), we only dial. With a `PortMapping` in the

@@ -9,6 +9,7 @@ import { pooledEntropy } from "./pooledEntropy.ts"
 /** Web Crypto refuses more than this in one call, bytes. */
 const largestRequest = 65_536
 
+/** Needs `globalThis.crypto`. */
 export const layer: Layer.Layer<Entropy> = Layer.effect(
   Entropy,
   pooledEntropy((target) => {

@@ -4,4 +4,5 @@ import type { Entropy } from "../services/Entropy.ts"
 import { generate, Identity } from "../services/Identity.ts"
 import type { ToxCrypto } from "../services/ToxCrypto.ts"
 
+/** A new identity, wiped when the scope closes. */
 export const layer: Layer.Layer<Identity, never, Entropy | ToxCrypto> = Layer.effect(Identity, generate)

@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import { ConnectionRegistry } from "../services/ConnectionRegistry.ts"
 import { NetCryptoBridge } from "../services/NetCryptoBridge.ts"
 
+/** One bridge for one registry: net_crypto attaches once. */
 export const layer = Layer.effect(
   NetCryptoBridge,
   Effect.gen(function*() {

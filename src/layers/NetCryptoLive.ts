@@ -33,6 +33,7 @@ import * as peerTimer from "./peerTimer.ts"
 /** Connections that wait for `accept`; more are closed again. */
 const maxWaiting = 64
 
+/** Connections until the scope closes, which ends each with a kill packet. Fails when a setting is out of its range. */
 export const layer = Layer.effect(
   NetCrypto,
   Effect.gen(function*() {

@@ -20,6 +20,7 @@ import { type SessionSettingsInvalid, validSessionSettings } from "../services/S
 import { GroupWorker } from "./groupWorker.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 
+/** What is known of a group beforehand. */
 export interface GroupOptions {
   /**
    * How many sessions there will be with each peer, where that is known: a link has no more streams than that (row I08). Without it, as many
@@ -34,6 +35,7 @@ interface Group {
   readonly scope: Scope.Closeable
 }
 
+/** A builder of one group at a time; its scope ends the group. Fails when a setting is out of its range. */
 export const layer = (
   options: GroupOptions = {}
 ): Layer.Layer<

@@ -9,6 +9,7 @@ import * as EntropyLive from "./EntropyLive.ts"
 import * as PeerConnectionBuilderLive from "./PeerConnectionBuilderLive.ts"
 import * as ToxCryptoAuto from "./ToxCryptoAuto.ts"
 
+/** What is known of the group, and where this member listens. */
 export interface GroupNodeOptions extends PeerConnectionBuilderLive.GroupOptions, DirectLinksLive.DirectLinksOptions {}
 
 /**

@@ -18,11 +18,12 @@ const acceptErrorLogInterval = 10_000_000_000n
 
 export type Address = { readonly host: string; readonly port: number }
 
-const orFail = <A>(open: () => A): Effect.Effect<A, TransportError> =>
+/** What opens throws instead of telling, such as a port out of range. */
+export const orFail = <A>(open: () => A): Effect.Effect<A, TransportError> =>
   Effect.try({ try: open, catch: nodeTransportError.whileOpening })
 
 /** Waits for the event that says "open", or for the error instead of it. */
-const opened = (emitter: Net.Socket | Net.Server, event: "connect" | "listening") =>
+export const opened = (emitter: Net.Socket | Net.Server, event: "connect" | "listening") =>
   Effect.callback<void, TransportError>((resume) => {
     const onOpen = () => resume(Effect.void)
     const onError = (cause: Error) => resume(Effect.fail(nodeTransportError.whileOpening(cause)))

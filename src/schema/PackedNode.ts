@@ -19,8 +19,6 @@ export const PackedNode = Schema.Struct({
 })
 export type PackedNode = typeof PackedNode.Type
 
-/** Largest size of one packed node, bytes: IPv6. */
-export const maxPackedNodeSize = 51
 /** Nodes in one share packet. */
 export const maxSharedRelays = 3
 

@@ -103,7 +103,6 @@ export const fromClient = Wire.union([
   ForwardRequest,
   Data
 ])
-export type FromClient = Wire.ValueOf<typeof fromClient>
 
 /** What a client may receive. Anything else closes. */
 export const fromRelay = Wire.union([
@@ -117,7 +116,6 @@ export const fromRelay = Wire.union([
   Forwarding,
   Data
 ])
-export type FromRelay = Wire.ValueOf<typeof fromRelay>
 
 /** Every packet, in either direction. */
 export const RelayPacket = Wire.union([

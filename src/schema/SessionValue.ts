@@ -34,6 +34,7 @@ export interface ValueVector {
   readonly values: ReadonlyArray<SessionValue>
 }
 
+/** What sessions of plain values carry: a plain value, or several of them (row I16). */
 export type SessionValue = PlainValue | ValueVector
 
 // The type says less than the schema, so that whoever has values can put them into a vector: what is nested fails when it is encoded.

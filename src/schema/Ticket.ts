@@ -14,8 +14,11 @@ import { formatHostPort, Port, RelayAddress } from "./RelayAddress.ts"
 import { WireCursor } from "./WireCursor.ts"
 import * as Field from "./WireField.ts"
 
+/** With what every ticket begins. */
 export const ticketPrefix = "causeway:"
+/** Relays in one ticket, at most. */
 export const maxTicketRelays = 6
+/** Addresses where the node listens itself in one ticket, at most. */
 export const maxTicketEndpoints = 8
 
 const version = 1

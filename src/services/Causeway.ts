@@ -17,6 +17,7 @@ export interface CausewayAddress extends PeerAddress {
   readonly endpoints?: ReadonlyArray<IpEndpoint>
 }
 
+/** What holds for one peer instead of the settings. */
 export interface ConnectOptions {
   /** Which links may carry the sessions with this peer; `DirectSettings.policy` when it is left out. */
   readonly policy?: PathPolicy

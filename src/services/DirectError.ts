@@ -54,6 +54,7 @@ export class TooManyExpected extends Schema.TaggedError<TooManyExpected>()("TooM
   }
 }
 
+/** Why a direct link did not come about, or a caller was turned away. */
 export const DirectErrorReason = Schema.Union([
   Unexpected,
   Expired,

@@ -36,6 +36,7 @@ export class Malformed extends Schema.TaggedError<Malformed>()("Malformed", {
   detail: Schema.String
 }) {}
 
+/** Why an identity file could not be read or made. */
 export const IdentityErrorReason = Schema.Union([
   NotFound,
   Exists,

@@ -48,6 +48,7 @@ export class PeerKeyInvalid extends Schema.TaggedError<PeerKeyInvalid>()("PeerKe
   }
 }
 
+/** Why a connection did not come about, or has ended. */
 export const NetCryptoErrorReason = Schema.Union([
   PeerUnreachable,
   PeerTimedOut,

@@ -17,6 +17,7 @@ export type PeerConnectionState =
   /** Sessions can send and receive, over so many streams. */
   | { readonly _tag: "Connected"; readonly streams: number }
 
+/** One requested peer, and how far the connection to it is. */
 export interface PeerConnectionProgress {
   readonly identityKey: PublicKey
   readonly state: PeerConnectionState

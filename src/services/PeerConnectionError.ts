@@ -49,6 +49,7 @@ export class GroupEnded extends Schema.TaggedError<GroupEnded>()("GroupEnded", {
   }
 }
 
+/** Why a group refused what was asked of it. */
 export const PeerConnectionErrorReason = Schema.Union([
   IncludesSelf,
   AlreadyIncluded,

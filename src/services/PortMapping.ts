@@ -38,6 +38,7 @@ export class OutsidePrivate extends Schema.TaggedError<OutsidePrivate>()("Outsid
   }
 }
 
+/** Why a port is not mapped. */
 export const PortMappingErrorReason = Schema.Union([NoGateway, MappingRefused, OutsidePrivate])
 export type PortMappingErrorReason = typeof PortMappingErrorReason.Type
 

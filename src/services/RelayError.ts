@@ -43,6 +43,7 @@ export class RelayClosed extends Schema.TaggedError<RelayClosed>()("RelayClosed"
   }
 }
 
+/** Why a relay is not, or no longer, connected. */
 export const RelayErrorReason = Schema.Union([
   RelayDialFailed,
   RelayTimedOut,

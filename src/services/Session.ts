@@ -81,11 +81,13 @@ export interface MessageSession<in out A, out E = SessionError> extends Session 
 /** A session of plain values (row I16). */
 export type ValueSession = MessageSession<SessionValue>
 
+/** How messages are received. */
 export interface MessageOptions {
   /** Milliseconds that `receive` waits for a message; as long as it takes by default (row I22). */
   readonly receiveTimeout?: number
 }
 
+/** How a session is opened. */
 export interface OpenOptions {
   /**
    * `awaited`, the default: opening waits for the peer and fails when it refuses. `assumed`: it does not wait, and what is written goes at

@@ -96,6 +96,7 @@ const said = (detail: string): string =>
     ? ""
     : ` (${detail.replaceAll(/[\p{Control}\p{Format}\p{Line_Separator}\p{Paragraph_Separator}]/gu, " ")})`
 
+/** Why a session did not come about, or has ended. */
 export const SessionErrorReason = Schema.Union([
   PeerIsNotCauseway,
   SessionRefused,

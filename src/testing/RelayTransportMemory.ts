@@ -17,6 +17,7 @@ import * as memoryLink from "./memoryLink.ts"
 import { type MemoryAddress, type MemoryConnection, type MemoryDirection, MemoryNetwork } from "./MemoryNetwork.ts"
 import * as memoryTimeline from "./memoryTimeline.ts"
 
+/** How the sockets and the jitter of a network in memory are. */
 export interface MemoryNetworkOptions {
   /**
    * Bytes of one direction that may be under way or unread before `write` returns false; default 64 KiB. It bounds the rate at

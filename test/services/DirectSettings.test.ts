@@ -31,7 +31,8 @@ describe("the settings of direct links out of the configuration", () => {
     Effect.gen(function*() {
       for (const name of Object.keys(defaults) as Array<keyof typeof defaults>) {
         const words = name.replace(/^direct/, "").split(/(?=[A-Z])/).join("_").toUpperCase()
-        const value = name === "policy" ? "direct" : typeof defaults[name] === "boolean" ? !defaults[name] : 9
+        const number = name === "directRetryMax" || name === "expectationLifetime" ? 19_000 : 9
+        const value = name === "policy" ? "direct" : typeof defaults[name] === "boolean" ? !defaults[name] : number
         assert.deepStrictEqual(yield* read({ [`CAUSEWAY_DIRECT_${words}`]: String(value) }), {
           ...defaults,
           [name]: value

@@ -67,6 +67,8 @@ describe("settings", () => {
     ["sessions", "maxIncomingSessions", 1.5],
     ["direct links", "parallelism", 65],
     ["direct links", "stallTimeout", 0],
+    ["direct links", "directRetryMax", 999],
+    ["direct links", "attemptTimeout", 20_001],
     ["the relay client", "markWindow", 4_095],
     ["the relay client", "reconnectMax", 249],
     ["a relay", "bytesPerSecond", 0],

@@ -44,6 +44,19 @@ const refused: ReadonlyArray<readonly [title: string, file: string, content: str
   ["layers import cli", "src/layers/a.ts", `export * from "../cli/ok.ts"\n`, "no-restricted-imports"],
   ["layers import testing", "src/layers/b.ts", `export * from "../testing/ok.ts"\n`, "no-restricted-imports"],
   ["layers import the entry point", "src/layers/c.ts", `export * from "../index.ts"\n`, "no-restricted-imports"],
+  [
+    "a nested folder imports the entry point",
+    "src/protocol/deep/b.ts",
+    `export * from "../../index.ts"\n`,
+    "no-restricted-imports"
+  ],
+  ["the node entry point imports cli", "src/node.ts", `export * from "./cli/ok.ts"\n`, "no-restricted-imports"],
+  [
+    "protocol imports a part of node",
+    "src/protocol/i.ts",
+    `import * as Fs from "fs/promises"\nexport const fs = Fs\n`,
+    "prefer-node-protocol"
+  ],
   ["the entry point imports cli", "src/index.ts", `export * from "./cli/ok.ts"\n`, "no-restricted-imports"],
   ["testing imports cli", "src/testing/a.ts", `export * from "../cli/ok.ts"\n`, "no-restricted-imports"],
   ["testing imports node:net", "src/testing/b.ts", `export * from "node:net"\n`, "no-restricted-imports"],
@@ -150,7 +163,6 @@ const accepted: Readonly<Record<string, string>> = {
   "src/cli/ok.ts":
     `import * as Runtime from "@effect/platform-node/NodeRuntime"\nexport const all = [Runtime, process.argv]\n`,
   "src/main.ts": `export * from "./cli/ok.ts"\n`,
-  "src/node.ts": `export * from "./layers/ok.ts"\n`,
   "src/testing/index.ts": `export * from "./ok.ts"\n`,
   "scripts/ok.ts": `${ok}console.log(Date.now(), Math.random())\n`
 }
