@@ -9,7 +9,6 @@ import { DirectSettings, directSettingsConfig, type PathPolicy } from "../servic
 import type { TransportError } from "../services/RelayTransport.ts"
 import { type CommandFailed, WrongUsage } from "./failure.ts"
 import { listenFailure } from "./listenFailure.ts"
-import { oneLine } from "./output.ts"
 
 /** Which way a command's sessions may go; what is left out comes from `CAUSEWAY_DIRECT_POLICY`, or is the default. */
 export interface Paths {
@@ -22,12 +21,7 @@ const identity = (file: string | undefined) => file === undefined ? IdentityFres
 
 /** What the environment says, unless a flag says otherwise. */
 const settings = Effect.fnUntraced(function*({ direct, policy }: Paths) {
-  const numbers = yield* directSettingsConfig.pipe(
-    Effect.catchTag(
-      "ConfigError",
-      ({ message }) => new WrongUsage({ detail: `a setting is wrong: ${oneLine(message)}` })
-    )
-  )
+  const numbers = yield* directSettingsConfig
   const merged = { ...numbers, policy: Option.getOrElse(policy, () => numbers.policy) }
   if (merged.policy === "relayed" && Option.isSome(direct)) {
     return yield* new WrongUsage({ detail: "--direct is of no use with the policy relayed; leave one of them out" })

@@ -44,7 +44,11 @@ interface Port {
   mapping: Mapping | undefined
 }
 
-/** The layer with another way to load the library. */
+/**
+ * The layer with another way to load the library, for tests.
+ *
+ * @internal
+ */
 export const layerWith = (
   load: () => Promise<natGateway.NatLibrary>
 ): Layer.Layer<PortMapping, PortMapperMissing | PortMappingSettingsInvalid> =>

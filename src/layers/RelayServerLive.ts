@@ -38,7 +38,11 @@ export const layer = (
 ): Layer.Layer<RelayServer, TransportError | RelayServerSettingsInvalid, RelayTransport | ToxCrypto | Entropy> =>
   layerWith(options, (core) => new RelayServerCore(core))
 
-/** `layer` around a core of the caller's: for relays that do not do as they should, in tests. */
+/**
+ * `layer` around a core of the caller's: for relays that do not do as they should, in tests.
+ *
+ * @internal
+ */
 export const layerWith = (
   options: RelayServerOptions,
   makeCore: (options: RelayServerCoreOptions) => RelayServerCore

@@ -15,7 +15,11 @@ export const choice = Config.Literals(["auto", "native", "wasm"], "CAUSEWAY_CRYP
   Config.withDefault("auto" as const)
 )
 
-/** The choice among these two, for tests. */
+/**
+ * The choice among these two, for tests.
+ *
+ * @internal
+ */
 export const layerAmong = <E1, E2>(
   native: Layer.Layer<ToxCrypto, E1>,
   wasm: Layer.Layer<ToxCrypto, E2>

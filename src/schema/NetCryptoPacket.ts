@@ -28,7 +28,6 @@ export const lastLosslessId = 191
 export const firstLossyId = 192
 export const lastLossyId = 254
 /** Sent by Tox's friend layer. */
-export const aliveId = 16
 export const shareRelaysId = 17
 /** Lossless ids of our own: the byte stream of sessions, and link control. */
 export const sessionStreamId = 176

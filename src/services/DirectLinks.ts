@@ -41,6 +41,16 @@ export interface DirectAttempt {
  *
  * In any race the greater identity decides which connection of a stream survives, and acknowledges it; so exactly one does. A link is given
  * to the lower side when the greater has begun to use it: its first bytes wait in the streams.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ * import { DirectLinks } from "effect-causeway"
+ *
+ * const logRejections = Effect.flatMap(DirectLinks, (links) =>
+ *   Stream.runForEach(links.rejections, (error) => Effect.logInfo(error.message)))
+ * ```
  */
 export class DirectLinks extends Context.Service<DirectLinks, {
   /** Where this node can be dialled now: the machine's addresses when it listens on all of them; empty without a listener. At most 8. */

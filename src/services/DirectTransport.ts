@@ -82,6 +82,14 @@ export interface DirectListener {
  * Secured TCP connections between peers (design, "Direct links"). Layers: `DirectTransportNode` (TLS 1.3 with a pre-shared key and
  * ephemeral key exchange) and `DirectTransportMemory` (a network inside the process). Who is allowed, and what a stream is for, is
  * `DirectLinks`' business.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { DirectTransport } from "effect-causeway"
+ *
+ * const ownAddresses = Effect.flatMap(DirectTransport, (transport) => transport.addresses)
+ * ```
  */
 export class DirectTransport extends Context.Service<DirectTransport, {
   /**

@@ -30,7 +30,7 @@ export interface IdentityKeys {
 export class Identity extends Context.Service<Identity, IdentityKeys>()("causeway/services/Identity") {}
 
 /**
- * Takes ownership of 32 secret bytes (see `allocateSecret`) and derives the public key. When the scope closes the bytes are overwritten and the
+ * Takes ownership of 32 secret bytes, best in an `ArrayBuffer` of their own, and derives the public key. When the scope closes the bytes are overwritten and the
  * `Redacted` forgets them: a use after that is a defect, not a key of zeros.
  */
 export const keyPair = Effect.fnUntraced(function*(

@@ -129,6 +129,18 @@ export interface NetCryptoConnection {
 /**
  * End-to-end encrypted connections to peers, byte-compatible with Tox's net_crypto in both roles.
  * The layer closes all connections, with a kill packet each, when its scope closes.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { NetCrypto, type PeerAddress } from "effect-causeway"
+ *
+ * const greet = Effect.fnUntraced(function*(peer: PeerAddress) {
+ *   const netCrypto = yield* NetCrypto
+ *   const connection = yield* netCrypto.connect(peer).pipe(Effect.timeout("30 seconds"))
+ *   return connection.trySend(Uint8Array.of(64, 1, 2, 3))
+ * })
+ * ```
  */
 export class NetCrypto extends Context.Service<NetCrypto, {
   /**

@@ -13,6 +13,18 @@ export interface BridgeEvents {
 /**
  * Adapts the connection registry's many relays to what net_crypto wants: for each peer something that looks like one connection.
  * net_crypto knows nothing of relays beyond this (row T04).
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { NetCryptoBridge } from "effect-causeway"
+ *
+ * const countUnbound = Effect.map(NetCryptoBridge, (bridge) => {
+ *   const counted = { packets: 0 }
+ *   bridge.attach({ onUnboundPacket: () => void counted.packets++, onBatchEnd: () => {} })
+ *   return counted
+ * })
+ * ```
  */
 export class NetCryptoBridge extends Context.Service<NetCryptoBridge, {
   /** Registers the receiver of everything that belongs to no path. */

@@ -15,6 +15,16 @@ export type RelayState =
 
 /**
  * Connections to relays, with our DHT key. One call is one relay's life in one fiber; interrupting that fiber closes the connection.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { type RelayAddress, RelayClient, type RelayLinkEvents } from "effect-causeway"
+ *
+ * const keep = (relay: RelayAddress, events: RelayLinkEvents) =>
+ *   Effect.flatMap(RelayClient, (client) =>
+ *     client.maintain(relay, events, (state) => console.log(relay.host, state._tag)))
+ * ```
  */
 export class RelayClient extends Context.Service<RelayClient, {
   /**

@@ -26,6 +26,18 @@ export interface RelayServerStats {
 /**
  * A Tox TCP relay inside this process. Its layer listens when it is built and closes every connection when its scope closes.
  * Relays need no coordination: run as many as you like.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { formatRelayAddress, RelayServer } from "effect-causeway"
+ *
+ * const report = Effect.gen(function*() {
+ *   const server = yield* RelayServer
+ *   const { clients, forwardedBytes } = yield* server.stats
+ *   return `${formatRelayAddress(server.address)}: ${clients} clients, ${forwardedBytes} bytes`
+ * })
+ * ```
  */
 export class RelayServer extends Context.Service<RelayServer, {
   /** What clients need to know: the bound host and port and the relay's public key. */

@@ -63,6 +63,19 @@ export interface TransportListener {
 /**
  * Opens and accepts the byte streams between relay clients and relays. Layers: `RelayTransportNode` (TCP with `TCP_NODELAY`) and
  * `RelayTransportMemory` (a network inside the process).
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { RelayTransport } from "effect-causeway"
+ *
+ * const isReachable = (host: string, port: number) =>
+ *   Effect.flatMap(RelayTransport, (transport) => transport.connect({ host, port })).pipe(
+ *     Effect.as(true),
+ *     Effect.orElseSucceed(() => false),
+ *     Effect.scoped
+ *   )
+ * ```
  */
 export class RelayTransport extends Context.Service<RelayTransport, {
   /** Dials; interruptible, so that callers put their own deadline around it. */

@@ -4,7 +4,7 @@ import { once } from "node:events"
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, onTestFinished, vi } from "vitest"
 import { Causeway, main } from "../utils/causeway.ts"
 
 /** A hang is what this limit is for: a busy machine takes seconds to start a process, and some tests start three. */
@@ -234,6 +234,20 @@ describe("output", patient, () => {
     expect(human.stdout).toMatch(/^causeway:[-_A-Za-z0-9]+\n$/)
     const json = await causeway.run(...args, "--json")
     expect(json.events()).toEqual([{ event: "ticket", ticket: human.stdout.trim() }])
+  })
+
+  it.each([
+    ["CAUSEWAY_CRYPTO", "fast", "Expected \"auto\" | \"native\" | \"wasm\" at [\"CAUSEWAY_CRYPTO\"]"],
+    ["CAUSEWAY_DIRECT_RETRY_MAX", "9", "directRetryMax is 9: use a number from 1000"]
+  ])("a setting that cannot be meant is wrong usage, in one line: %s=%s", async (name, value, said) => {
+    using causeway = new Causeway()
+    await causeway.run("keygen", "--out", "me.json")
+    vi.stubEnv(name, value)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const run = await causeway.run("listen", "--identity", "me.json", "--relay", relay)
+    expect([run.code, run.stdout]).toEqual([2, ""])
+    expect(run.stderr).toContain(`causeway: a setting is wrong: ${said}`)
+    expect(run.stderr.trim().split("\n")).toHaveLength(1)
   })
 
   it("relay prints an address to copy, warns about its fresh key, and a signal ends it with 0", async () => {
