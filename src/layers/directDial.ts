@@ -18,6 +18,12 @@ import { OpeningStream } from "./directOpening.ts"
 /** Milliseconds before the next endpoint is tried beside one that has not answered (RFC 8305 recommends 250). */
 const stagger = 250
 
+/**
+ * Of the handshakes that a listener allows one address at a time, the share that one link takes: others may call from there, and one that
+ * is turned away costs the whole link. The peer's limit is not known; ours is as good a guess as any.
+ */
+const shareOfPending = 1 / 2
+
 export interface DialOptions {
   readonly transport: DirectTransport["Service"]
   readonly numbers: DirectNumbers
@@ -48,7 +54,15 @@ export const dial = (options: DialOptions): Effect.Effect<void, never, Scope.Sco
     for (const over of dials) yield* Effect.raceFirst(over.await, decided(meeting, 0))
     const { count, reached } = meeting
     if (meeting.dialler !== "dialled" || count === undefined || reached === undefined) return
+    const most = Math.max(1, Math.floor(options.numbers.maxPendingPerAddress * shareOfPending))
+    const underway = new Set<number>()
     for (let streamId = 1; streamId < count; streamId++) {
+      yield* meeting.options.waiters.until(() => {
+        for (const earlier of underway) if (meeting.isDecided(earlier)) underway.delete(earlier)
+        return underway.size < most || meeting.isEnded ? Effect.void : undefined
+      })
+      if (meeting.isEnded) return
+      underway.add(streamId)
       yield* Effect.forkScoped(
         dialOne(options, streamId, reached, Latch.makeUnsafe(false)).pipe(
           // Without this stream there will be no link.

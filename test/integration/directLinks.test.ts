@@ -6,6 +6,7 @@ import * as DirectTransportNode from "../../src/layers/DirectTransportNode.ts"
 import type { DirectLink } from "../../src/services/DirectLinks.ts"
 import type { DirectStream } from "../../src/services/DirectTransport.ts"
 import { begin, helloOf, inNetwork, pair, secretOf, sharedKeys, tagsOf, watch } from "../utils/directNodes.ts"
+import * as FaultProxy from "../utils/FaultProxy.ts"
 
 const real = { machine: "127.0.0.1", transport: DirectTransportNode.layer }
 const realPair = (parallelism: number) => {
@@ -41,6 +42,18 @@ const assertJoined = Effect.fnUntraced(function*(greater: DirectLink, lower: Dir
 })
 
 describe("direct links over TLS", () => {
+  it.live("I08: 64 streams on a path of 40 ms, from one address", () =>
+    inNetwork(Effect.gen(function*() {
+      const { greater, lower } = yield* realPair(64)
+      const path = yield* FaultProxy.make({ target: lower.endpoint })
+      path.set("both", { delay: 20 })
+      const accepting = yield* lower.links.accept(greater.key).pipe(Effect.forkScoped({ startImmediately: true }))
+      const dialled = yield* greater.links.dial(lower.key, [{ host: path.host, port: path.port }])
+      begin(dialled)
+      yield* assertJoined(dialled, yield* Fiber.join(accepting))
+      assert.strictEqual(dialled.streams.length, 64)
+    })), 30_000)
+
   it.live("I17 I18 I23: a group's link of four streams; a stranger and a wrong key get nothing", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* realPair(4)

@@ -105,6 +105,19 @@ describe("DirectLinksLive: announced attempts", () => {
       }
     })))
 
+  for (const parallelism of [17, 18, 64]) {
+    it.effect(`I08: ${parallelism} streams, more handshakes than a listener takes from one address at a time`, () =>
+      inNetwork(Effect.gen(function*() {
+        const numbers = { parallelism }
+        const { greater, lower } = yield* pair({ greater: { numbers }, lower: { numbers } })
+        const fibers = yield* meetBoth(greater, lower, attempt)
+        for (let passed = 0; fibers.greater.pollUnsafe() === undefined && passed < 5_000; passed += 10) {
+          yield* TestClock.adjust(10)
+        }
+        yield* assertJoined(yield* Fiber.join(fibers.greater), yield* Fiber.join(fibers.lower))
+      })))
+  }
+
   it.effect("M15: when the lower's connection wins, it dials the other streams as well", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair({
