@@ -16,6 +16,7 @@ import { ConnectionRegistry } from "../services/ConnectionRegistry.ts"
 import { DirectTransport } from "../services/DirectTransport.ts"
 import { NodePhase, type Phase, phaseOf, phasesBetween } from "../services/NodePhase.ts"
 import { type NodeSettingsInvalid, validNodeSettings } from "../services/NodeSettings.ts"
+import { PortMapping } from "../services/PortMapping.ts"
 import { RelayTransport } from "../services/RelayTransport.ts"
 import * as nodeGate from "./nodeGate.ts"
 import * as Waiters from "./waitUntil.ts"
@@ -87,6 +88,8 @@ export const layer = <A, E, R>(node: Layer.Layer<A, E, R>): Layer.Layer<A | Node
     if (directTransport !== undefined) {
       gated = Context.add(gated, DirectTransport, gate.directTransport(directTransport))
     }
+    const portMapping = Context.getOrUndefined(outside, PortMapping)
+    if (portMapping !== undefined) gated = Context.add(gated, PortMapping, gate.portMapping(portMapping))
     const inside = yield* Layer.buildWithMemoMap(
       Layer.provide(node, Layer.succeedContext(gated)),
       Layer.makeMemoMapUnsafe(),

@@ -6,13 +6,17 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { DirectTransport } from "../services/DirectTransport.ts"
 import type { DirectActivity } from "../services/NodePhase.ts"
+import { PortMapping } from "../services/PortMapping.ts"
 import { RelayTransport, TransportError } from "../services/RelayTransport.ts"
 
 export interface NodeGate {
   readonly relayTransport: (inner: RelayTransport["Service"]) => RelayTransport["Service"]
   readonly directTransport: (inner: DirectTransport["Service"]) => DirectTransport["Service"]
+  /** A gateway is asked for as long as there is the listener, and nothing any more once the gate is cut. */
+  readonly portMapping: (inner: PortMapping["Service"]) => PortMapping["Service"]
   readonly direct: () => DirectActivity
   /**
    * From now on nothing is dialled, and nobody who calls is let in. Dials that are under way end. What is open stays open. False: it was shut
@@ -127,6 +131,11 @@ export const make = (onChange: () => void): NodeGate => {
             })
           ),
         addresses: inner.addresses
+      }),
+    portMapping: (inner) =>
+      PortMapping.of({
+        map: (port) =>
+          Effect.orElseSucceed(acquire(inner.map(port)), () => ({ endpoints: () => [], states: Stream.empty }))
       }),
     direct: () => ({ open, dialling }),
     shut: () => Deferred.doneUnsafe(shutting, Exit.fail(refusal)),

@@ -1,5 +1,6 @@
 /** The phases of a node with real relays on the network inside the process. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -7,15 +8,22 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as TestClock from "effect/testing/TestClock"
+import * as DirectLinksLive from "../../src/layers/DirectLinksLive.ts"
 import * as NodePhaseLive from "../../src/layers/NodePhaseLive.ts"
+import { Identity } from "../../src/services/Identity.ts"
 import { NodePhase, type Phase, phaseOf, phasesBetween } from "../../src/services/NodePhase.ts"
 import { NodeSettings } from "../../src/services/NodeSettings.ts"
+import { PortMapping } from "../../src/services/PortMapping.ts"
 import type { RelayState } from "../../src/services/RelayClient.ts"
 import { RelayClosed, RelayDialFailed, RelayError } from "../../src/services/RelayError.ts"
 import { RelayTransport } from "../../src/services/RelayTransport.ts"
+import { ToxCrypto } from "../../src/services/ToxCrypto.ts"
+import * as DirectTransportMemory from "../../src/testing/DirectTransportMemory.ts"
+import * as EntropySeeded from "../../src/testing/EntropySeeded.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts"
 import { phaseNode } from "../utils/phaseNode.ts"
+import { keyPairFrom, plainCrypto } from "../utils/plainCrypto.ts"
 import { startRelay } from "../utils/registryNodes.ts"
 
 const port = 33_445
@@ -203,6 +211,38 @@ describe("a node", () => {
         over.openUnsafe()
         yield* Fiber.join(ending)
       }).pipe(Effect.ensuring(Effect.sync(() => over.openUnsafe())), Effect.provide(node))
+    }).pipe(provide))
+
+  it.effect("M05: is Terminated when a gateway is asked nothing any more, although taking the mapping back takes its time", () =>
+    Effect.gen(function*() {
+      const network = yield* MemoryNetwork
+      const asked: Array<readonly [what: string, phase: Phase]> = []
+      let node: NodePhase["Service"] | undefined
+      const ask = (what: string) =>
+        Effect.gen(function*() {
+          asked.push([what, node === undefined ? "Disconnected" : yield* node.phase])
+        })
+      const takeBack = Effect.andThen(Effect.sleep(400), ask("unmap"))
+      const gateway = PortMapping.of({
+        map: () =>
+          Effect.as(Effect.acquireRelease(ask("map"), () => takeBack), { endpoints: () => [], states: Stream.never })
+      })
+      const keys = { identity: keyPairFrom(0x31), dht: keyPairFrom(0x32) }
+      const outside = Layer.mergeAll(
+        DirectTransportMemory.transportOf("10.0.0.1").pipe(Layer.provide(Layer.succeed(MemoryNetwork, network))),
+        Layer.succeed(Identity, keys),
+        Layer.succeed(ToxCrypto, plainCrypto),
+        Layer.succeed(PortMapping, gateway),
+        EntropySeeded.layer(3),
+        Layer.succeed(NodeSettings, { role: "full", goodbyeTimeout: 200 })
+      )
+      const layer = NodePhaseLive.layer(DirectLinksLive.layer({ listen: { host: "10.0.0.1", port: 4_000 } }))
+      node = Context.get(yield* Layer.build(Layer.provide(layer, outside)), NodePhase)
+      const ending = yield* Effect.forkScoped(node.terminate, { startImmediately: true })
+      for (let passed = 0; passed < 1_000; passed += 50) yield* TestClock.adjust(50)
+      assert.isDefined(ending.pollUnsafe())
+      assert.strictEqual(yield* node.phase, "Terminated")
+      assert.deepStrictEqual(asked, [["map", "Disconnected"], ["unmap", "Disconnected"]])
     }).pipe(provide))
 
   it.effect("M05: can be terminated by one of its own fibers", () =>
