@@ -19,6 +19,7 @@ import { Entropy } from "../services/Entropy.ts"
 import { Identity } from "../services/Identity.ts"
 import { NetCrypto, type NetCryptoConnection } from "../services/NetCrypto.ts"
 import { NodeIsClient, type NodeSettingsInvalid, validNodeSettings } from "../services/NodeSettings.ts"
+import type { SessionError } from "../services/SessionError.ts"
 import { type SessionSettingsInvalid, validSessionSettings } from "../services/SessionSettings.ts"
 import { monotonicMillis } from "./monotonicMillis.ts"
 import { PeerHandle } from "./peerHandle.ts"
@@ -61,12 +62,12 @@ export const layer: Layer.Layer<
       now
     })).pipe(Option.getOrUndefined)
     const peers = new Map<string, PeerLinks>()
-    let isOver = false
+    const over = Deferred.makeUnsafe<void>()
     const goneFault: SessionFault = { _tag: "LinkLost", detail: "this node has been terminated" }
     // Runs when the fibers below have ended: nobody else would tell those who wait.
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
-        isOver = true
+        Deferred.doneUnsafe(over, Effect.void)
         for (const { sessions } of peers.values()) sessions.mux.fail(goneFault)
       })
     )
@@ -105,7 +106,8 @@ export const layer: Layer.Layer<
     const begin = (links: PeerLinks): PeerSessions => {
       const { greater, identityKey, instanceId } = links
       const onChange = (): void => links.wake()
-      const sessions = new PeerSessions({ identityKey, instanceId, greater, numbers, now, onChange })
+      const hindrance = (): string | undefined => links.hindrance
+      const sessions = new PeerSessions({ identityKey, instanceId, greater, numbers, now, hindrance, onChange })
       const claimable = { links, sessions }
       const life = Effect.raceFirst(sessions.run, Effect.andThen(offer(claimable), Effect.never))
       fork(sessions, "a peer's sessions", Effect.andThen(life, end(claimable)))
@@ -133,11 +135,19 @@ export const layer: Layer.Layer<
       return links
     }
 
-    const claim = (address: CausewayAddress, options: ConnectOptions | undefined): Effect.Effect<Claimable> =>
+    const claim = (
+      address: CausewayAddress,
+      options: ConnectOptions | undefined
+    ): Effect.Effect<Claimable, SessionError> =>
       Effect.suspend(() => {
+        if (Deferred.isDoneUnsafe(over)) return Effect.fail(errorOfFault(address.identityKey, goneFault))
         const known = peers.get(toHex(address.identityKey))
         // Its connection is being closed and must not be used again.
-        if (known?.isEnding === true) return Effect.andThen(Deferred.await(known.over), claim(address, options))
+        if (known?.isEnding === true) {
+          // Its fibers end with the node's, and then nobody tells that it is over.
+          const gone = Effect.raceFirst(Deferred.await(known.over), Deferred.await(over))
+          return Effect.andThen(gone, claim(address, options))
+        }
         const links = linksOf(address.identityKey)
         const { sessions } = links
         sessions.holders++
@@ -156,7 +166,6 @@ export const layer: Layer.Layer<
 
     const connect = Effect.fn("Causeway.connect")(function*(address: CausewayAddress, options?: ConnectOptions) {
       for (;;) {
-        if (isOver) return yield* errorOfFault(address.identityKey, goneFault)
         const claimed = claim(address, options)
         const { links, sessions } = yield* Effect.acquireRelease(claimed, release, { interruptible: true })
         const fault = yield* sessions.waiters.until(() =>

@@ -216,7 +216,7 @@ export const layer = (
         rejections: rejections.stream,
         rejected: Effect.sync(() => ({ ...rejections.counts })),
         expect: Effect.fn("DirectLinks.expect")(function*(announcement) {
-          yield* announce(announcement)
+          yield* Effect.acquireRelease(announce(announcement), (entry) => Effect.sync(() => expected.leave(entry)))
         }),
         meet: Effect.fn("DirectLinks.meet")(function*(attempt) {
           return yield* leavingNothing(Effect.gen(function*() {

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connectToken, isConnectToken } from "../protocol/direct/connectToken.ts"
 import { GrowingPause } from "../protocol/GrowingPause.ts"
+import { TokenBucket } from "../protocol/TokenBucket.ts"
 import { equalBytes, type PublicKey } from "../schema/Bytes.ts"
 import { attemptSize } from "../schema/DirectPacket.ts"
 import type { IpEndpoint } from "../schema/IpEndpoint.ts"
@@ -23,6 +24,13 @@ import type { Waiters } from "./waitUntil.ts"
 
 /** Milliseconds a link has to last before the pauses begin anew. */
 const stableAfter = 10_000
+
+/**
+ * Announcements of the peer that are answered a second, and at once: each makes us dial where it says. One that keeps its pauses, and
+ * whose addresses change, makes fewer.
+ */
+const requestRate = 2
+const requestBurst = 8
 
 /** What every peer's direct links have in common. */
 export interface DirectNode {
@@ -56,10 +64,12 @@ export class PeerDirect {
   #response: ConnectResponse | undefined = undefined
   #carrier: DirectLinkCarrier.Attached | undefined = undefined
   readonly #retry: GrowingPause
+  readonly #requests = new TokenBucket(requestRate, requestBurst)
   /** Not announced before this moment. */
   #dueAt = -Infinity
   /** Where the peer was told last that we can be reached; undefined: nowhere yet. */
   #told: string | undefined = undefined
+  #lastError: DirectError | undefined = undefined
 
   constructor(options: PeerDirectOptions) {
     this.#options = options
@@ -73,9 +83,17 @@ export class PeerDirect {
     return carrier !== undefined && this.#options.sessions().mux.link === carrier.link ? carrier : undefined
   }
 
+  /** Why the latest attempt came to nothing. */
+  get lastError(): DirectError | undefined {
+    return this.#lastError
+  }
+
   onControl(control: PeerControl): void {
     if (this.#options.policy() === "relayed") return
-    if (control._tag === "ConnectRequest") this.#request = control
+    if (control._tag === "ConnectRequest") {
+      if (!this.#requests.take(this.#options.now())) return
+      this.#request = control
+    }
     if (control._tag === "ConnectResponse") this.#response = control
     this.#options.waiters.wake()
   }
@@ -116,7 +134,7 @@ export class PeerDirect {
   }
 
   /** What both sides know of the next attempt: announced by the peer, or by us. Undefined: it came to nothing. */
-  #next(relayed: RelayedLink): Effect.Effect<DirectAttempt | undefined> {
+  #next(relayed: RelayedLink): Effect.Effect<DirectAttempt | undefined, never, Scope.Scope> {
     const { greater, waiters } = this.#options
     const requested = waiters.until(() => {
       const request = this.#request
@@ -137,22 +155,27 @@ export class PeerDirect {
   }
 
   /** Answers the peer's announcement (row M09). */
-  #answer(relayed: RelayedLink, request: ConnectRequest): Effect.Effect<DirectAttempt | undefined> {
+  #answer(
+    relayed: RelayedLink,
+    request: ConnectRequest
+  ): Effect.Effect<DirectAttempt | undefined, never, Scope.Scope> {
     const { identityKey, known, links } = this.#options
     const { attempt, endpoints, token } = request
     const announced = { identityKey, attempt: attempt.slice(), announcedBy: "peer" } as const
     return links.expect(announced).pipe(
       Effect.andThen(this.#tell),
       Effect.map((ours) => {
+        // The policy may have changed since the announcement came; fibers learn of it a moment later.
+        if (!this.#isAllowed) return undefined
         relayed.control(ConnectResponse.make({ attempt, endpoints: ours, token }))
         return { ...announced, endpoints, known: known() }
       }),
-      Effect.catch(noteFailure)
+      Effect.catch((error) => this.#noteFailure(error))
     )
   }
 
   /** Announces an attempt and waits for the answer (row M10). */
-  #announce(relayed: RelayedLink): Effect.Effect<DirectAttempt | undefined> {
+  #announce(relayed: RelayedLink): Effect.Effect<DirectAttempt | undefined, never, Scope.Scope> {
     const { entropy, greater, identityKey, known, links, numbers, processKey, waiters } = this.#options
     return Effect.gen({ self: this }, function*() {
       const attempt = entropy.bytes(attemptSize)
@@ -160,6 +183,7 @@ export class PeerDirect {
       const token = connectToken(processKey, attempt, identityKey, endpoints)
       const announced = { identityKey, attempt, announcedBy: "us" } as const
       yield* links.expect(announced)
+      if (!this.#isAllowed) return undefined
       relayed.control(ConnectRequest.make({ attempt, endpoints, token }))
       const answer = yield* waiters.until(() => {
         const response = this.#response
@@ -172,7 +196,7 @@ export class PeerDirect {
       if (greater) this.#request = undefined
       return answer._tag === "None" ? undefined : { ...announced, endpoints: answer.value.endpoints, known: known() }
     }).pipe(
-      Effect.catch(noteFailure),
+      Effect.catch((error) => this.#noteFailure(error)),
       Effect.tap((attempt) => Effect.sync(() => attempt === undefined && this.#postpone()))
     )
   }
@@ -202,7 +226,7 @@ export class PeerDirect {
           onLost()
         }))
       )
-    }).pipe(Effect.catch(noteFailure))
+    }).pipe(Effect.catch((error) => this.#noteFailure(error)))
   }
 
   /**
@@ -246,8 +270,10 @@ export class PeerDirect {
       while (!(yield* look)) yield* Effect.sleep(Duration.millis(numbers.addressInterval))
     })
   }
-}
 
-/** An attempt that came to nothing is no news: there will be another one, and the relays carry the sessions. */
-const noteFailure = (error: DirectError): Effect.Effect<undefined> =>
-  Effect.as(Effect.logDebug("No direct link", { reason: error.message }), undefined)
+  /** An attempt that came to nothing is no news: there will be another one, and the relays carry the sessions. */
+  #noteFailure(error: DirectError): Effect.Effect<undefined> {
+    this.#lastError = error
+    return Effect.as(Effect.logDebug("No direct link", { reason: error.message }), undefined)
+  }
+}

@@ -107,7 +107,7 @@ export class PeerHandle implements Peer {
   }
 
   get ping(): Effect.Effect<number, SessionError> {
-    const { mux, waiters } = this.#sessions
+    const { mux, pings, waiters } = this.#sessions
     const ask = Effect.suspend(() => {
       const { link } = mux
       const begun = this.#now()
@@ -118,7 +118,7 @@ export class PeerHandle implements Peer {
       const lost = waiters.until(() => mux.link === link ? undefined : Effect.succeed(undefined))
       return Effect.raceFirst(answered, lost)
     })
-    const attempt: Effect.Effect<number, SessionError> = Effect.andThen(this.#up, ask).pipe(
+    const attempt: Effect.Effect<number, SessionError> = Effect.andThen(this.#up, pings.withPermit(ask)).pipe(
       Effect.flatMap((time) => time === undefined ? attempt : Effect.succeed(time))
     )
     return attempt

@@ -107,6 +107,14 @@ export class PeerLinks {
     return this.#direct?.carrier === undefined ? "relayed" : "direct"
   }
 
+  /** Why there may be no link although relays lead to the peer; undefined when relays would do. */
+  get hindrance(): string | undefined {
+    if (this.#policy !== "direct") return undefined
+    if (this.#direct === undefined) return "the policy is direct, and this node makes no direct links"
+    const why = this.#direct.lastError?.reason.message ?? "the peer has answered no announcement of one"
+    return `the policy is direct, and it has no direct link: ${why}`
+  }
+
   /** Something about the sessions has changed. */
   wake(): void {
     this.#waiters.wake()

@@ -3,12 +3,16 @@
  * `peerLinks.ts`.
  */
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import type { SessionFault } from "../protocol/session/sessionFault.ts"
 import { SessionMux } from "../protocol/session/SessionMux.ts"
 import type { PublicKey } from "../schema/Bytes.ts"
 import type { SessionNumbers } from "../services/SessionSettings.ts"
 import type { SessionOwner } from "./sessionHandle.ts"
 import * as WaitUntil from "./waitUntil.ts"
+
+/** Pings of the application under way at a time; more wait. The multiplexer remembers twice as many, its own among them. */
+const pingsAtOnce = 32
 
 export class PeerSessions implements SessionOwner {
   readonly identityKey: PublicKey
@@ -20,8 +24,10 @@ export class PeerSessions implements SessionOwner {
   peerInstance: Uint8Array | undefined = undefined
   /** How many scopes have it. */
   holders = 0
+  readonly pings = Semaphore.makeUnsafe(pingsAtOnce)
   /** There has been a link. */
   wasUp = false
+  readonly #hindrance: () => string | undefined
   readonly #creditTimer = WaitUntil.make()
   #creditLater = false
 
@@ -31,10 +37,13 @@ export class PeerSessions implements SessionOwner {
     readonly greater: boolean
     readonly numbers: SessionNumbers
     readonly now: () => number
+    /** Why there may be no link, where that is known. */
+    readonly hindrance?: () => string | undefined
     /** The link, the offers or the fault have changed. */
     readonly onChange: () => void
   }) {
-    const { greater, identityKey, instanceId, now, numbers, onChange } = options
+    const { greater, hindrance = () => undefined, identityKey, instanceId, now, numbers, onChange } = options
+    this.#hindrance = hindrance
     this.identityKey = identityKey
     this.numbers = numbers
     this.mux = new SessionMux({
@@ -90,11 +99,11 @@ export class PeerSessions implements SessionOwner {
     const { resumeTimeout } = this.numbers
     const whenUp = this.waiters.until(() => this.isUp ? Effect.void : undefined)
     const whenDown = this.waiters.until(() => this.isUp ? undefined : Effect.void)
-    const detail = `there was no link for ${resumeTimeout / 1000} s`
+    const detail = () => [`there was no link for ${resumeTimeout / 1000} s`, this.#hindrance() ?? []].flat().join("; ")
     return whenDown.pipe(
       Effect.andThen(Effect.timeoutOrElse(whenUp, {
         duration: resumeTimeout,
-        orElse: () => Effect.sync(() => this.mux.fail({ _tag: "LinkLost", detail }))
+        orElse: () => Effect.sync(() => this.mux.fail({ _tag: "LinkLost", detail: detail() }))
       })),
       Effect.forever
     )

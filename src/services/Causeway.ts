@@ -77,7 +77,8 @@ export interface Peer {
   readonly link: () => PeerLinkState
   /**
    * Which links may carry the sessions from now on. `"relayed"` ends a direct link and keeps this node's addresses to itself; with
-   * `"direct"` sessions wait while there is none.
+   * `"direct"` sessions wait while there is none. It counts for these sessions and for those with another process of the peer that follow, and
+   * not before it was called: a node that must not tell anybody its addresses has `DirectSettings.policy` `"relayed"`.
    */
   readonly setPolicy: (policy: PathPolicy) => Effect.Effect<void>
   /** Every change of `link`, the present state first. It ends when everything with the peer does. */

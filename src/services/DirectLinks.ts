@@ -60,10 +60,13 @@ export class DirectLinks extends Context.Service<DirectLinks, {
    * `lowerDialDelay`. The first call for an attempt is the only one that counts. Closing the scope closes the streams.
    */
   readonly meet: (attempt: DirectAttempt) => Effect.Effect<DirectLink, DirectError, Scope.Scope>
-  /** Notes that the peer may call for this attempt, before it is told of it. `meet` takes it over; it expires by itself. */
+  /**
+   * Notes that the peer may call for this attempt, before it is told of it. `meet` takes it over; it expires by itself. Closing the scope ends
+   * it as well, and the calls that nobody has met.
+   */
   readonly expect: (
     attempt: Pick<DirectAttempt, "identityKey" | "attempt" | "announcedBy">
-  ) => Effect.Effect<void, DirectError>
+  ) => Effect.Effect<void, DirectError, Scope.Scope>
   /**
    * In a static group: dials a peer that includes us. Tries all endpoints; the addresses are the application's and are not judged.
    * `streams`: the most that the link is to have, `DirectSettings.parallelism` by default (row I08).

@@ -336,6 +336,14 @@ describe("twenty cuts under load", () => {
 })
 
 describe("Peer.ping", () => {
+  it.effect("is answered however many there are at once", () =>
+    Effect.gen(function*() {
+      const { a } = yield* peerPair()
+      const pings = yield* Effect.forEach(Array.from({ length: 200 }), () => forkNow(a.peer.ping))
+      for (let passed = 0; passed < 1_000; passed += 100) yield* TestClock.adjust(100)
+      assert.deepStrictEqual(pings.filter((ping) => ping.pollUnsafe() === undefined), [])
+    }))
+
   it.effect("measures the time there and back", () =>
     Effect.gen(function*() {
       const { a, network } = yield* peerPair()

@@ -20,8 +20,9 @@ import * as RelayTransportMemory from "../../src/testing/RelayTransportMemory.ts
 import { forkNow, join, node, within } from "../utils/cryptoNode.ts"
 import { FakeNetwork } from "../utils/FakeNetwork.ts"
 import * as FakeWire from "../utils/FakeWire.ts"
+import { held } from "../utils/peerSteps.ts"
 import { keyPairFrom, plainCrypto } from "../utils/plainCrypto.ts"
-import { causewayOf } from "../utils/sessionPair.ts"
+import { causewayOf, processOf } from "../utils/sessionPair.ts"
 import { rest } from "../utils/sessionSteps.ts"
 
 const client = { role: "client", goodbyeTimeout: 3_000 } as const
@@ -157,5 +158,26 @@ describe("a node whose scope has closed", () => {
       const later = yield* Effect.flip(Effect.scoped(context.a.connect(FakeNetwork.addressOf("b"))))
       assert.strictEqual(later.reason._tag, "LinkLost")
       assert.include(later.message, "this node has been terminated")
+    }))
+
+  it.effect("M05: a call that waits for an earlier goodbye to the same peer is told as well", () =>
+    Effect.gen(function*() {
+      const network = yield* FakeNetwork.make
+      const a = yield* processOf(network, "a")
+      const b = yield* causewayOf(network, "b")
+      yield* forkNow(b.accept)
+      const before = yield* held(a.causeway.connect(FakeNetwork.addressOf("b")))
+      // The goodbye does not get through.
+      network.live!.a.auto = false
+      network.live!.b.auto = false
+      const leaving = yield* forkNow(before.leave)
+      yield* TestClock.adjust(100)
+      const calling = yield* forkNow(Effect.flip(a.causeway.connect(FakeNetwork.addressOf("b"))))
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual([leaving.pollUnsafe(), calling.pollUnsafe()], [undefined, undefined])
+      yield* forkNow(a.kill)
+      for (let passed = 0; passed < 10_000; passed += 100) yield* TestClock.adjust(100)
+      const exit = calling.pollUnsafe()
+      assert.isTrue(exit?._tag === "Success" && exit.value.reason._tag === "LinkLost")
     }))
 })

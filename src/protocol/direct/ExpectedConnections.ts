@@ -142,6 +142,11 @@ export class ExpectedConnections<Value> {
     this.#end(entry, "Expired")
   }
 
+  /** The same, unless somebody has taken it over. */
+  leave(entry: Expected<Value>): void {
+    if (this.#entries.get(idOf(entry))?.taken !== true) this.withdraw(entry)
+  }
+
   /** Judges a caller by the identity of its pre-shared key, which it has not proven yet. */
   judge(call: string, now: number): CallVerdict<Value> {
     this.expire(now)
