@@ -108,5 +108,5 @@ export const allow = parsed("allow", "KEY", parseKey).pipe(
 
 /** The text of a ticket. What is in it is read by the command, because its checksum needs the cryptography. */
 export const ticket = Argument.String("TICKET").pipe(
-  Argument.withDescription("The ticket that the peer's listen or ticket command printed")
+  Argument.withDescription("The ticket that the peer's listen, receive or ticket command printed")
 )

@@ -12,6 +12,7 @@ import { Causeway, type Peer } from "../services/Causeway.ts"
 import type { ByteSession } from "../services/Session.ts"
 import type { SessionError } from "../services/SessionError.ts"
 import { SessionSettings } from "../services/SessionSettings.ts"
+import { forwardName } from "./forwarded.ts"
 import * as NodeLayer from "./nodeLayer.ts"
 import * as Output from "./output.ts"
 import { reportLinks } from "./pathReport.ts"
@@ -19,7 +20,9 @@ import * as Peers from "./peers.ts"
 import * as PingSession from "./pingSession.ts"
 import type { PipeError } from "./PipeError.ts"
 import { pipeSession } from "./pipeSession.ts"
+import { fileSessionName } from "./send.ts"
 import { announce } from "./servePeers.ts"
+import { CommandCode } from "./sessionCode.ts"
 
 export interface Input {
   readonly identity: string
@@ -41,12 +44,23 @@ const reportLost = (output: Output.Output, peer: Peer, error: SessionError, isLa
   return output.event(record, isLast ? undefined : `disconnected: ${error.message}`)
 }
 
-/** The session to pipe. Pings that come before it are answered, for as long as the peer likes. */
+/** What the sessions of other commands are told, which nobody wants on stdout. */
+const elsewhere: Readonly<Record<string, string>> = {
+  [fileSessionName]: "files are taken by causeway receive",
+  [forwardName]: "connections are taken by causeway listen --forward"
+}
+
+/** The session to pipe. Pings that come before it are answered, for as long as the peer likes; other commands are turned away. */
 const nextSession: (peer: Peer) => Effect.Effect<Option.Option<ByteSession>, SessionError, Scope.Scope> = Effect
   .fnUntraced(function*(peer) {
     let offer = yield* Effect.timeoutOption(peer.accept, openTimeout)
-    while (Option.isSome(offer) && offer.value.name === PingSession.sessionName) {
-      yield* Effect.forkScoped(Effect.ignore(PingSession.echo(offer.value)))
+    while (Option.isSome(offer)) {
+      const { name } = offer.value
+      const advice = Object.hasOwn(elsewhere, name) ? elsewhere[name] : undefined
+      if (advice !== undefined) yield* offer.value.refuse(CommandCode.unknownName, advice)
+      else if (name === PingSession.sessionName) {
+        yield* Effect.forkScoped(Effect.ignore(PingSession.echo(offer.value)))
+      } else break
       offer = yield* Effect.option(peer.accept)
     }
     return Option.isSome(offer) ? Option.some(yield* offer.value.bytes) : Option.none()

@@ -54,8 +54,21 @@ const environment = Layer.mergeAll(
   Layer.succeed(References.MinimumLogLevel, "Warn")
 )
 
+/** What became of stdout, as long as it can be written. */
+let printError: NodeJS.ErrnoException | undefined
+
+/** Says that what was printed is lost, as on a full disk. A reader that went away (`causeway ... | head`) has had enough. */
+const reportPrintError = (): void => {
+  if (printError === undefined || printError.code === "EPIPE") return
+  process.exitCode = 1
+  process.stderr.write(`causeway: what was to be printed could not be written: ${oneLine(printError.message)}\n`)
+}
+
 /** Ends the process when everything printed has been taken. The code may have been raised before by `process.exitCode`. */
 const exit = (code: number): void => {
+  // Of what is written last nobody is told in time, and the stream forgets it again.
+  printError ??= process.stdout.errored ?? undefined
+  if (code === 0) reportPrintError()
   const end = () => process.exit(code === 0 ? process.exitCode : code)
   // Plain timers here and below: they must fire even when the runtime that is being left no longer does.
   setTimeout(end, flushTimeout)
@@ -65,8 +78,10 @@ const exit = (code: number): void => {
 /** Parses `args` and runs the command to the end of the process. */
 export const run = (version: string, args: ReadonlyArray<string>): void => {
   const json = args.includes("--json")
-  // A reader that went away (`causeway ... | head`) is no reason for a stack trace.
-  process.stdout.on("error", () => undefined)
+  // No reason for a stack trace.
+  process.stdout.on("error", (error) => {
+    printError ??= error
+  })
   process.stderr.on("error", () => undefined)
   const onSignal = () => {
     setTimeout(() => process.exit(), stopTimeout).unref()

@@ -64,7 +64,9 @@ export const receiveAll = Effect.fnUntraced(function*(
     let arrived = 0
     let failed = 0
     const handle = (offer: SessionOffer) => {
-      if (offer.name !== fileSessionName) return offer.refuse(CommandCode.unknownName, "only files are taken here")
+      if (offer.name !== fileSessionName) {
+        return offer.refuse(CommandCode.unknownName, "only files are taken here, by causeway send")
+      }
       if (running >= maxTransfers) return offer.refuse(SessionCode.busy, "too many files at a time")
       running++
       return take(offer, identityKey).pipe(

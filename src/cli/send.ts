@@ -13,6 +13,7 @@ import { reportPaths } from "./pathReport.ts"
 import { openBytes, reach } from "./reach.ts"
 import * as Relays from "./relays.ts"
 import * as SendFile from "./sendFile.ts"
+import { CommandCode } from "./sessionCode.ts"
 import * as Tickets from "./tickets.ts"
 import * as TransferProgress from "./transferProgress.ts"
 
@@ -100,7 +101,9 @@ export const run = (input: Input) =>
     yield* sendAll(output, peer, input.files).pipe(
       Effect.catchTag("SessionError", (error) =>
         new CommandFailed({
-          detail: `${error.message}; what has arrived is kept: the same command again goes on there`
+          detail: error.reason._tag === "SessionRefused" && error.reason.code === CommandCode.unknownName
+            ? `${error.message}; check that it runs causeway receive`
+            : `${error.message}; what has arrived is kept: the same command again goes on there`
         }))
     )
   }).pipe(Effect.scoped, Effect.provide(NodeLayer.layer(Option.getOrUndefined(input.identity), input.paths)))

@@ -1,7 +1,17 @@
 /** The command from outside: exit codes, one clear line for each bad input, and the shape of what is printed. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
 import { describe, expect, it, onTestFinished, vi } from "vitest"
@@ -248,6 +258,17 @@ describe("output", patient, () => {
     expect([run.code, run.stdout]).toEqual([2, ""])
     expect(run.stderr).toContain(`causeway: a setting is wrong: ${said}`)
     expect(run.stderr.trim().split("\n")).toHaveLength(1)
+  })
+
+  it("what could not be printed is a failure, in one line", async () => {
+    using causeway = new Causeway()
+    const full = openSync("/dev/full", "w")
+    onTestFinished(() => closeSync(full))
+    for (const args of [["--help"], ["keygen", "--out", "me.json"]]) {
+      const run = causeway.start(args, ["ignore", full, "pipe"])
+      expect(await run.ended).toEqual({ code: 1, signal: null })
+      expect(run.stderr).toMatch(/^causeway: what was to be printed could not be written: ENOSPC[^\n]*\n$/)
+    }
   })
 
   it("relay prints an address to copy, warns about its fresh key, and a signal ends it with 0", async () => {

@@ -1,6 +1,8 @@
 /** `send` and `receive` as processes, over real relays in processes of their own. */
 import { createHash, randomBytes } from "node:crypto"
+import { once } from "node:events"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { connect } from "node:net"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { Causeway, type Run } from "../utils/causeway.ts"
@@ -103,6 +105,30 @@ describe("send and receive", () => {
       }, 60_000)
     }
   }
+
+  it("a file or a forwarded connection for somebody who only listens is refused, and nothing of it reaches stdout", async () => {
+    using causeway = new Causeway()
+    const { write } = await setUp(causeway)
+    write("one.bin", randomBytes(1_000))
+    const { address } = await causeway.relay()
+    const listen = causeway.start(["listen", "--json", "--identity", "a.json", "--relay", address])
+    const { ticket } = await listen.event("ticket", "stderr")
+    const sender = await causeway.run("send", ticket as string, "one.bin")
+    expect(sender.code).toBe(1)
+    expect(sender.stderr).toContain("files are taken by causeway receive")
+    expect(sender.stderr).toContain("check that it runs causeway receive")
+    expect(sender.stderr).not.toContain("the same command again")
+    const forward = causeway.start(["forward", "--json", ticket as string, "--listen", "127.0.0.1:0"])
+    const { port } = await forward.event("listening")
+    const socket = connect(port as number, "127.0.0.1").resume()
+    await expect(once(socket, "close")).rejects.toMatchObject({ code: "ECONNRESET" })
+    // As long as it stays it could open another session. The next one is served as ever.
+    await kill(forward, "SIGINT")
+    const next = causeway.start(["connect", ticket as string])
+    next.child.stdin?.end("hello")
+    await listen.until("the greeting", () => listen.stdout.includes("hello"))
+    expect(listen.stdout).toBe("hello")
+  })
 
   it("what cannot be sent or stored is said in one line", async () => {
     using causeway = new Causeway()
