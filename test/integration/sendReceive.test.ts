@@ -114,7 +114,11 @@ describe("send and receive", () => {
     Effect.gen(function*() {
       const relation = yield* world.meet
       const error = yield* Effect.flip(Effect.scoped(relation.near.openBytes("shell")))
-      assert.deepInclude(error.reason, { _tag: "SessionRefused", code: 258, detail: "only files are taken here" })
+      assert.deepInclude(error.reason, {
+        _tag: "SessionRefused",
+        code: 258,
+        detail: "only files are taken here, by causeway send"
+      })
       yield* relation.end
       yield* until("the visit is over", () => world.farNames().includes("disconnected"))
       assert.strictEqual(world.complete(), 0)
