@@ -20,7 +20,7 @@ const stagger = 250
 
 /**
  * Of the handshakes that a listener allows one address at a time, the share that one link takes: others may call from there, and one that
- * is turned away costs the whole link. The peer's limit is not known; ours is as good a guess as any.
+ * is turned away costs the whole link. The peer's limit is not told to us: ours, which both have unless one was set, stands for it.
  */
 const shareOfPending = 1 / 2
 
@@ -55,14 +55,13 @@ export const dial = (options: DialOptions): Effect.Effect<void, never, Scope.Sco
     const { count, reached } = meeting
     if (meeting.dialler !== "dialled" || count === undefined || reached === undefined) return
     const most = Math.max(1, Math.floor(options.numbers.maxPendingPerAddress * shareOfPending))
-    const underway = new Set<number>()
     for (let streamId = 1; streamId < count; streamId++) {
       yield* meeting.options.waiters.until(() => {
-        for (const earlier of underway) if (meeting.isDecided(earlier)) underway.delete(earlier)
-        return underway.size < most || meeting.isEnded ? Effect.void : undefined
+        let underway = 0
+        for (let earlier = 1; earlier < streamId; earlier++) if (!meeting.isDecided(earlier)) underway++
+        return underway < most || meeting.isEnded ? Effect.void : undefined
       })
       if (meeting.isEnded) return
-      underway.add(streamId)
       yield* Effect.forkScoped(
         dialOne(options, streamId, reached, Latch.makeUnsafe(false)).pipe(
           // Without this stream there will be no link.

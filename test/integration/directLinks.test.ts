@@ -5,7 +5,17 @@ import * as Fiber from "effect/Fiber"
 import * as DirectTransportNode from "../../src/layers/DirectTransportNode.ts"
 import type { DirectLink } from "../../src/services/DirectLinks.ts"
 import type { DirectStream } from "../../src/services/DirectTransport.ts"
-import { begin, helloOf, inNetwork, pair, secretOf, sharedKeys, tagsOf, watch } from "../utils/directNodes.ts"
+import {
+  attemptOf,
+  begin,
+  helloOf,
+  inNetwork,
+  pair,
+  secretOf,
+  sharedKeys,
+  tagsOf,
+  watch
+} from "../utils/directNodes.ts"
 import * as FaultProxy from "../utils/FaultProxy.ts"
 
 const real = { machine: "127.0.0.1", transport: DirectTransportNode.layer }
@@ -13,7 +23,6 @@ const realPair = (parallelism: number) => {
   const node = { ...real, numbers: { parallelism, lowerDialDelay: 0 } }
   return pair({ greater: node, lower: node })
 }
-const attemptOf = (attempt: number) => new Uint8Array(16).fill(attempt)
 
 const eventually = (condition: () => boolean) =>
   Effect.gen(function*() {

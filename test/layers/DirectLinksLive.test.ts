@@ -5,8 +5,10 @@ import * as TestClock from "effect/testing/TestClock"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import {
   assertJoined,
+  attemptOf,
   begin,
   inNetwork,
+  meet,
   meetBoth,
   openConnections,
   pair,
@@ -14,7 +16,7 @@ import {
   tagsOf
 } from "../utils/directNodes.ts"
 
-const attempt = new Uint8Array(16).fill(7)
+const attempt = attemptOf(7)
 
 describe("DirectLinksLive: announced attempts", () => {
   it.effect("M06 M09 M10 M11: both sides meet on the connection that the greater dials, and know who dialled", () =>
@@ -134,12 +136,7 @@ describe("DirectLinksLive: announced attempts", () => {
   it.effect("M11: the lower's link is given out when the greater begins to use it, and not before", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair()
-      const theirs = yield* lower.links.meet({
-        identityKey: greater.key,
-        attempt,
-        endpoints: [],
-        announcedBy: "peer"
-      }).pipe(Effect.forkScoped({ startImmediately: true }))
+      const theirs = yield* meet(lower, greater, attempt, "peer", [])
       const mine = yield* greater.links.meet({
         identityKey: lower.key,
         attempt,
@@ -157,14 +154,8 @@ describe("DirectLinksLive: announced attempts", () => {
     inNetwork(Effect.gen(function*() {
       const numbers = { parallelism: 2 }
       const { greater, lower } = yield* pair({ greater: { numbers }, lower: { numbers, listens: false } })
-      const theirs = yield* lower.links.meet({
-        identityKey: greater.key,
-        attempt,
-        endpoints: [greater.endpoint],
-        announcedBy: "peer"
-      }).pipe(Effect.forkScoped({ startImmediately: true }))
-      const meeting = yield* greater.links.meet({ identityKey: lower.key, attempt, endpoints: [], announcedBy: "us" })
-        .pipe(Effect.forkScoped({ startImmediately: true }))
+      const theirs = yield* meet(lower, greater, attempt, "peer")
+      const meeting = yield* meet(greater, lower, attempt, "us", [])
       yield* TestClock.adjust(3_000)
       const mine = yield* Fiber.join(meeting)
       mine.streams[0]!.write([Uint8Array.of(0xb0)])
@@ -185,7 +176,7 @@ describe("DirectLinksLive: announced attempts", () => {
       yield* Fiber.join(fibers.lower)
       assert.strictEqual(yield* reasonOf, "Replayed")
       assert.strictEqual((yield* Effect.flip(greater.links.expect(again))).reason._tag, "Replayed")
-      const late = { ...again, attempt: new Uint8Array(16).fill(8) }
+      const late = { ...again, attempt: attemptOf(8) }
       yield* greater.links.expect(late)
       yield* TestClock.adjust(20_000)
       assert.strictEqual((yield* Effect.flip(greater.links.meet(late))).reason._tag, "Expired")

@@ -9,12 +9,14 @@ import { PublicKey, toHex } from "../../src/schema/Bytes.ts"
 import { directRoles } from "../../src/schema/DirectPacket.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import {
+  attemptOf,
   begin,
   callByHand,
   type DirectNode,
   helloOf,
   inNetwork,
   makeNode,
+  meet,
   pair,
   secretOf,
   sharedKeys,
@@ -22,8 +24,8 @@ import {
   watch
 } from "../utils/directNodes.ts"
 
-const attempt = new Uint8Array(16).fill(7)
-const other = new Uint8Array(16).fill(8)
+const attempt = attemptOf(7)
+const other = attemptOf(8)
 
 /** The lower waits for the greater's call; the calls of the test come from the greater's machine. */
 const waiting = Effect.fnUntraced(function*() {
@@ -35,10 +37,7 @@ const waiting = Effect.fnUntraced(function*() {
 
 /** The peer that was expected gets its link all the same. */
 const stillMeets = Effect.fnUntraced(function*(greater: DirectNode, lower: DirectNode) {
-  const theirs = yield* lower.links.meet({ identityKey: greater.key, attempt, endpoints: [], announcedBy: "peer" })
-    .pipe(
-      Effect.forkScoped({ startImmediately: true })
-    )
+  const theirs = yield* meet(lower, greater, attempt, "peer", [])
   const link = yield* greater.links.meet({
     identityKey: lower.key,
     attempt,
@@ -191,12 +190,7 @@ describe("DirectLinksLive: callers", () => {
   it.effect("M14: two inbounds for one expectation: one of them becomes the stream, later ones are Replayed", () =>
     inNetwork(Effect.gen(function*() {
       const { greater, lower, secret } = yield* waiting()
-      const theirs = yield* lower.links.meet({
-        identityKey: greater.key,
-        attempt,
-        endpoints: [],
-        announcedBy: "peer"
-      }).pipe(Effect.forkScoped({ startImmediately: true }))
+      const theirs = yield* meet(lower, greater, attempt, "peer", [])
       const calls = [
         yield* callByHand(greater, lower, secret, helloOf(greater, attempt)),
         yield* callByHand(greater, lower, secret, helloOf(greater, attempt))
@@ -267,7 +261,7 @@ describe("DirectLinksLive: callers", () => {
       yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })
       const flooder = third.keys.dht.publicKey
       const announce = (n: number) =>
-        lower.links.expect({ identityKey: flooder, attempt: new Uint8Array(16).fill(100 + n), announcedBy: "peer" })
+        lower.links.expect({ identityKey: flooder, attempt: attemptOf(100 + n), announcedBy: "peer" })
       for (let n = 0; n < 50; n++) yield* announce(n)
       yield* lower.links.expect({ identityKey: lower.keys.dht.publicKey, attempt, announcedBy: "peer" }).pipe(
         Effect.flip,
@@ -280,7 +274,6 @@ describe("DirectLinksLive: callers", () => {
     inNetwork(Effect.gen(function*() {
       const { greater, lower } = yield* pair()
       const peerOf = (n: number) => PublicKey.make(new Uint8Array(32).fill(n, 0, 1).fill(n >> 8, 1, 2).fill(9, 2, 31))
-      const attemptOf = (n: number) => new Uint8Array(16).fill(n)
       const announce = (peer: PublicKey, n: number) =>
         lower.links.expect({ identityKey: peer, attempt: attemptOf(n), announcedBy: "peer" })
       yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })

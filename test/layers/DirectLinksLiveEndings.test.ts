@@ -7,6 +7,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import * as Resources from "../../src/testing/simulation/Resources.ts"
 import {
+  attemptOf,
   begin,
   callByHand,
   type DirectNode,
@@ -21,8 +22,8 @@ import {
   watch
 } from "../utils/directNodes.ts"
 
-const attempt = new Uint8Array(16).fill(7)
-const other = new Uint8Array(16).fill(8)
+const attempt = attemptOf(7)
+const other = attemptOf(8)
 
 describe("DirectLinksLive: endings", () => {
   it.effect("closing the scope of a link closes its streams on both sides, behind what was written", () =>
@@ -31,7 +32,7 @@ describe("DirectLinksLive: endings", () => {
       const { greater, lower } = yield* pair({ greater: two, lower: two })
       for (const [index, side] of (["greater", "lower"] as const).entries()) {
         const scopes = { greater: yield* Scope.make(), lower: yield* Scope.make() }
-        const each = new Uint8Array(16).fill(index)
+        const each = attemptOf(index)
         const announced = { attempt: each, announcedBy: "us" as const }
         const theirs = yield* lower.links.meet({
           ...announced,
@@ -266,7 +267,7 @@ describe("DirectLinksLive: endings", () => {
       yield* TestClock.adjust(2_000)
       assert.isDefined(mine.closed)
       assert.deepStrictEqual([network.connections().length, network.listeners().length], [0, 1])
-      const other = { ...late, attempt: new Uint8Array(16).fill(3), endpoints: [lower.endpoint] }
+      const other = { ...late, attempt: attemptOf(3), endpoints: [lower.endpoint] }
       assert.strictEqual((yield* Effect.flip(greater.links.meet(other))).reason._tag, "NotReached")
       const dialled = greater.links.dial(lower.key, [lower.endpoint])
       assert.strictEqual((yield* Effect.flip(dialled)).reason._tag, "NotReached")

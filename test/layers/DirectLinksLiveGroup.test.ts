@@ -8,6 +8,7 @@ import { directRoles } from "../../src/schema/DirectPacket.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 import * as Resources from "../../src/testing/simulation/Resources.ts"
 import {
+  attemptOf,
   begin,
   callByHand,
   type DirectNode,
@@ -23,7 +24,7 @@ import {
   watch
 } from "../utils/directNodes.ts"
 
-const attempt = new Uint8Array(16).fill(7)
+const attempt = attemptOf(7)
 
 const accept = (lower: DirectNode, greater: DirectNode, streams?: number) =>
   lower.links.accept(greater.key, streams).pipe(Effect.forkScoped({ startImmediately: true }))
@@ -173,7 +174,7 @@ describe("DirectLinksLive: static groups", () => {
       const accepting = yield* accept(lower, greater)
       const stuck = []
       for (let n = 0; n < 10; n++) {
-        const each = new Uint8Array(16).fill(100 + n)
+        const each = attemptOf(100 + n)
         const bytes = helloOf(greater, each, { role: directRoles.nobody })
         stuck.push(yield* callByHand(greater, lower, secretOf(keys, each, greater.key), bytes))
       }

@@ -4,9 +4,9 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as FastCheck from "fast-check"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
-import { assertJoined, begin, expectBoth, inNetwork, pair } from "../utils/directNodes.ts"
+import { assertJoined, attemptOf, expectBoth, inNetwork, meet, meetAndBegin, pair } from "../utils/directNodes.ts"
 
-const attempt = new Uint8Array(16).fill(7)
+const attempt = attemptOf(7)
 
 describe("DirectLinksLive: both dial at once", () => {
   /** How long a piece takes from each machine to the other, and when the lower dials. */
@@ -31,22 +31,9 @@ describe("DirectLinksLive: both dial at once", () => {
           network.conditions(lower.endpoint, { latency: toLower, jitter })
           network.conditions(greater.endpoint, { latency: toGreater, jitter })
           yield* expectBoth(greater, lower, attempt)
-          const theirs = yield* lower.links.meet({
-            identityKey: greater.key,
-            attempt,
-            endpoints: [greater.endpoint],
-            announcedBy: "peer"
-          }).pipe(Effect.forkScoped({ startImmediately: true }))
+          const theirs = yield* meet(lower, greater, attempt, "peer")
           yield* TestClock.adjust(late)
-          const mine = yield* greater.links.meet({
-            identityKey: lower.key,
-            attempt,
-            endpoints: [lower.endpoint],
-            announcedBy: "us"
-          }).pipe(
-            Effect.tap((link) => Effect.sync(() => begin(link))),
-            Effect.forkScoped({ startImmediately: true })
-          )
+          const mine = yield* meetAndBegin(greater, lower, attempt)
           yield* TestClock.adjust(9_000)
           const [one, other] = [yield* Fiber.join(mine), yield* Fiber.join(theirs)]
           winners.add(one.roles.join())

@@ -186,11 +186,38 @@ export const helloOf = (
     })
   )
 
+/** The number of an attempt, made of one byte. */
+export const attemptOf = (byte: number): Uint8Array => new Uint8Array(16).fill(byte)
+
 /** Both expect an attempt that `greater` announced. */
 export const expectBoth = Effect.fnUntraced(function*(greater: DirectNode, lower: DirectNode, attempt: Uint8Array) {
   yield* greater.links.expect({ identityKey: lower.key, attempt, announcedBy: "us" })
   yield* lower.links.expect({ identityKey: greater.key, attempt, announcedBy: "peer" })
 })
+
+/** Begins to meet the peer, which `announcedBy` says has announced the attempt or not. */
+export const meet = (
+  node: DirectNode,
+  peer: DirectNode,
+  attempt: Uint8Array,
+  announcedBy: "us" | "peer",
+  endpoints: ReadonlyArray<IpEndpoint> = [peer.endpoint]
+) =>
+  node.links.meet({ identityKey: peer.key, attempt, endpoints, announcedBy }).pipe(
+    Effect.forkScoped({ startImmediately: true })
+  )
+
+/** The same for the greater, which uses the link as soon as it is there: the lower gets it then. */
+export const meetAndBegin = (
+  greater: DirectNode,
+  lower: DirectNode,
+  attempt: Uint8Array,
+  endpoints: ReadonlyArray<IpEndpoint> = [lower.endpoint]
+) =>
+  greater.links.meet({ identityKey: lower.key, attempt, endpoints, announcedBy: "us" }).pipe(
+    Effect.tap((link) => Effect.sync(() => begin(link))),
+    Effect.forkScoped({ startImmediately: true })
+  )
 
 /** Both meet for an attempt that `greater` announced, at the same time. */
 export const meetBoth = Effect.fnUntraced(function*(
@@ -199,20 +226,9 @@ export const meetBoth = Effect.fnUntraced(function*(
   attempt: Uint8Array,
   endpoints: { readonly ofGreater?: ReadonlyArray<IpEndpoint>; readonly ofLower?: ReadonlyArray<IpEndpoint> } = {}
 ) {
-  const { ofGreater = [greater.endpoint], ofLower = [lower.endpoint] } = endpoints
   yield* expectBoth(greater, lower, attempt)
-  const lowers = yield* lower.links.meet({
-    identityKey: greater.key,
-    attempt,
-    endpoints: ofGreater,
-    announcedBy: "peer"
-  }).pipe(Effect.forkScoped({ startImmediately: true }))
-  const greaters = yield* greater.links.meet({
-    identityKey: lower.key,
-    attempt,
-    endpoints: ofLower,
-    announcedBy: "us"
-  }).pipe(Effect.tap((link) => Effect.sync(() => begin(link))), Effect.forkScoped({ startImmediately: true }))
+  const lowers = yield* meet(lower, greater, attempt, "peer", endpoints.ofGreater)
+  const greaters = yield* meetAndBegin(greater, lower, attempt, endpoints.ofLower)
   return { greater: greaters, lower: lowers }
 })
 

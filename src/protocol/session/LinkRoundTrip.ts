@@ -18,7 +18,7 @@ export class LinkRoundTrip {
   least: number | undefined = undefined
   private readonly now: () => number
   private askedAt = -Infinity
-  private interval = firstInterval
+  private interval = 0
 
   constructor(now: () => number) {
     this.now = now
@@ -27,7 +27,7 @@ export class LinkRoundTrip {
   /** Bytes of the peer have come over the link, at `asked`. */
   onBytes(mux: SessionMux, link: MuxLink, asked: number): void {
     if (asked - this.askedAt < this.interval || mux.link !== link || !link.isUp) return
-    if (this.askedAt > -Infinity) this.interval = Math.min(longestInterval, 2 * this.interval)
+    this.interval = Math.min(longestInterval, Math.max(firstInterval, 2 * this.interval))
     this.askedAt = asked
     mux.ping(() => {
       const measured = this.now() - asked
