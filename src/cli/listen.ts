@@ -45,10 +45,10 @@ const reportLost = (output: Output.Output, peer: Peer, error: SessionError, isLa
 }
 
 /** What the sessions of other commands are told, which nobody wants on stdout. */
-const elsewhere: Readonly<Record<string, string>> = {
-  [fileSessionName]: "files are taken by causeway receive",
-  [forwardName]: "connections are taken by causeway listen --forward"
-}
+const elsewhere: ReadonlyMap<string, string> = new Map([
+  [fileSessionName, "files are taken by causeway receive"],
+  [forwardName, "connections are taken by causeway listen --forward"]
+])
 
 /** The session to pipe. Pings that come before it are answered, for as long as the peer likes; other commands are turned away. */
 const nextSession: (peer: Peer) => Effect.Effect<Option.Option<ByteSession>, SessionError, Scope.Scope> = Effect
@@ -56,7 +56,7 @@ const nextSession: (peer: Peer) => Effect.Effect<Option.Option<ByteSession>, Ses
     let offer = yield* Effect.timeoutOption(peer.accept, openTimeout)
     while (Option.isSome(offer)) {
       const { name } = offer.value
-      const advice = Object.hasOwn(elsewhere, name) ? elsewhere[name] : undefined
+      const advice = elsewhere.get(name)
       if (advice !== undefined) yield* offer.value.refuse(CommandCode.unknownName, advice)
       else if (name === PingSession.sessionName) {
         yield* Effect.forkScoped(Effect.ignore(PingSession.echo(offer.value)))
