@@ -83,7 +83,7 @@ export class PeerDirect {
     return carrier !== undefined && this.#options.sessions().mux.link === carrier.link ? carrier : undefined
   }
 
-  /** Why the latest attempt came to nothing. */
+  /** Why the latest attempt came to nothing; undefined before the first, and when the peer did not answer. */
   get lastError(): DirectError | undefined {
     return this.#lastError
   }
@@ -194,7 +194,11 @@ export class PeerDirect {
       }).pipe(Effect.timeoutOption(Duration.millis(numbers.attemptTimeout)))
       // What the peer has announced meanwhile crossed ours.
       if (greater) this.#request = undefined
-      return answer._tag === "None" ? undefined : { ...announced, endpoints: answer.value.endpoints, known: known() }
+      if (answer._tag === "None") {
+        this.#lastError = undefined
+        return undefined
+      }
+      return { ...announced, endpoints: answer.value.endpoints, known: known() }
     }).pipe(
       Effect.catch((error) => this.#noteFailure(error)),
       Effect.tap((attempt) => Effect.sync(() => attempt === undefined && this.#postpone()))

@@ -176,4 +176,27 @@ describe("a peer that only direct links may reach", () => {
         assert.include(error.message, said)
       }))
   }
+
+  it.effect("I22: says that the peer does not answer any more, and not what an attempt before has met with", () =>
+    Effect.gen(function*() {
+      const network = yield* FakeNetwork.make
+      const direct = new FakeDirectLinks()
+      direct.isOpen = false
+      const a = yield* causewayOf(network, "a", {}, 0, { fake: direct, numbers: {} })
+      const b = yield* causewayOf(network, "b", {}, 0, { fake: direct, numbers: {} })
+      const calling = yield* forkNow(a.connect(FakeNetwork.addressOf("b")))
+      const accepting = yield* forkNow(b.accept)
+      yield* rest
+      const atA = yield* Fiber.join(calling)
+      const atB = yield* Fiber.join(accepting)
+      for (let passed = 0; passed < 15_000; passed += 100) yield* TestClock.adjust(100)
+      yield* atA.setPolicy("relayed")
+      yield* atB.setPolicy("direct")
+      const opening = yield* forkNow(Effect.flip(atB.openBytes("never")))
+      for (let passed = 0; opening.pollUnsafe() === undefined && passed < 200_000; passed += 1_000) {
+        yield* TestClock.adjust(1_000)
+      }
+      const error = yield* Fiber.join(opening)
+      assert.include(error.message, "the peer has answered no announcement of one")
+    }))
 })
